@@ -1,0 +1,89 @@
+# The one door to this house: every intention is one target, the same for people and for CI.
+# A target makes the environment that it needs; nobody has to activate anything.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+BIN := .venv/bin
+ARGS ?=
+# The newest Python we know of that can make environments; the stock python3 of macOS is too old,
+# so it is asked last. Debian ships ensurepip apart, in python3-venv.
+PYTHON ?= $(shell for each in python3.14 python3.13 python3.12 python3.11 python3; do $$each -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v $$each && break; done)
+NO_PYTHON := needs Python 3.11 or newer with venv and ensurepip (Debian: python3-venv), or make PYTHON=/path/to/python3
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
+# Two files at a time: most tests wait more than they compute, and none needs what another leaves.
+TOGETHER := -n 2 --dist loadfile
+
+.PHONY: check-python help setup fmt check lint types architecture test unit integration fuzz kill bench demo schemas wheel wheel-test ci clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
+
+check-python:
+	@test -n "$(PYTHON)" || { echo "make: $(NO_PYTHON)" >&2; exit 1; }
+
+.venv/.stamp-run: pyproject.toml constraints.txt | check-python
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
+	@echo "setting up .venv: what the product runs on" && sed '/^# Part two/,$$d' constraints.txt | $(PIP) --require-hashes -r /dev/stdin
+	@$(PIP) --no-deps --no-build-isolation --editable . && touch $@
+
+.venv/.stamp: .venv/.stamp-run
+	@echo "setting up .venv: what tests and checks use" && $(PIP) --require-hashes -r constraints.txt && touch $@
+
+setup: .venv/.stamp ## make .venv with everything that the other targets use
+
+fmt: .venv/.stamp ## rewrite the code in the house's format
+	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+check: lint types architecture ## everything that can be said without running the product
+
+lint: .venv/.stamp ## style and spelling
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/codespell
+
+types: .venv/.stamp ## mypy --strict over the four packages
+	$(BIN)/mypy --strict
+
+architecture: .venv/.stamp ## who may import whom, and the house rules
+	$(BIN)/lint-imports && $(BIN)/pytest -q tests/unit/test_tidy.py
+
+test: .venv/.stamp ## unit, contract, fuzz (short) and integration
+	$(BIN)/pytest $(TOGETHER) tests/unit tests/contract tests/fuzz tests/integration $(ARGS)
+
+unit: .venv/.stamp ## only the fast ones: unit and contract
+	$(BIN)/pytest $(TOGETHER) tests/unit tests/contract $(ARGS)
+
+integration: .venv/.stamp ## real processes and sockets on loopback
+	$(BIN)/pytest tests/integration $(ARGS)
+
+fuzz: .venv/.stamp ## hypothesis; HYPOTHESIS_PROFILE=ci takes 10,000 examples each
+	$(BIN)/pytest -n 2 tests/fuzz $(ARGS)
+
+kill: .venv/.stamp ## kill processes at random instants under load
+	$(BIN)/pytest tests/kill $(ARGS)
+
+bench: .venv/.stamp ## measure into .bench/latest.json, and print a table
+	$(BIN)/python tests/bench/run.py $(ARGS)
+
+demo: .venv/.stamp-run ## a fleet, a gateway, a bus, and one vendor broken before your eyes
+	$(BIN)/doorfleet-sim demo $(ARGS)
+
+schemas: .venv/.stamp ## write the generated schemas into config/
+	$(BIN)/python -m gateway.schemas config/schemas && $(BIN)/python -m gateway.config_schema config/gateway.schema.json
+
+wheel: .venv/.stamp ## build dist/*.whl
+	$(BIN)/python -m hatchling build -t wheel -d dist
+
+# From a folder that holds tests and data and no code of ours: only the installed copy can be meant.
+wheel-test: .venv/.stamp ## the unit and contract tests against the built wheel instead of the checkout
+	@rm -rf build && mkdir -p build/away && $(PYTHON) -m venv build/venv && $(BIN)/python -m hatchling build -t wheel -d build
+	@build/venv/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r constraints.txt
+	@build/venv/bin/python -m pip --disable-pip-version-check --quiet install --no-deps build/*.whl
+	build/venv/bin/doorfleet-gateway --help > /dev/null && build/venv/bin/doorfleet-sim --help > /dev/null
+	cp -R tests config pyproject.toml *.md build/away
+	cd build/away && DOORFLEET_TEST_INSTALLED=1 ../venv/bin/pytest $(TOGETHER) tests/unit tests/contract \
+	  --ignore tests/unit/test_tidy.py --ignore tests/unit/test_packaging.py $(ARGS)
+
+ci: ## what the continuous integration runs
+	.ci/run
+
+clean: ## remove everything that make made
+	rm -rf .venv dist build .bench .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

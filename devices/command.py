@@ -1,0 +1,183 @@
+"""What we may be asked to do, when we refuse, and what proves that it was done.
+
+*Ack is not effect*: a command has succeeded when the device was then seen to have done it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from devices.reading import Value
+
+
+class Outcome(StrEnum):
+    """How a command ended. `unknown`: it left us and may have happened."""
+
+    SUCCEEDED = "succeeded"
+    REJECTED = "rejected"  #: by us or by the device, before anything moved; says why
+    FAILED = "failed"  #: the device tried and could not, or was seen not to; says why
+    UNKNOWN = "unknown"
+
+
+class Reason(StrEnum):
+    """Why a command was rejected or failed; vendors may add `vendor:<code>`."""
+
+    UNKNOWN_DEVICE = "unknown_device"
+    UNSUPPORTED = "unsupported"
+    INVALID_ARGUMENT = "invalid_argument"
+    EXPIRED = "expired"
+    RETAINED = "retained"
+    STALE_STATE = "stale_state"  #: no fresh state to check the precondition against
+    UNKNOWN_STATE = "unknown_state"  #: a toggle behind a guard could move the wrong way
+    PRECONDITION = "precondition"
+    OFFLINE = "offline"
+    BUSY = "busy"
+    JAMMED = "jammed"
+    OBSTRUCTED = "obstructed"
+    NOT_AUTHORIZED = "not_authorized"
+    UNAVAILABLE = "unavailable"
+    NOT_CALIBRATED = "not_calibrated"
+    LOW_POWER = "low_power"
+    SUPERSEDED = "superseded"  #: a `Stop` came in between
+
+
+class Command(NamedTuple):
+    """One request for one device.
+
+    `id` is the caller's idempotency key: the second command with the same id gets the first
+    one's outcome and moves nothing. `deadline_ms` is Unix ms, gateway clock. `part` names a
+    panel's door (`door.1`), empty for the device itself. `expect` is the caller's own
+    precondition: axis values that must hold, freshly seen, before anything is sent.
+    """
+
+    id: str
+    device: str
+    name: str
+    deadline_ms: int
+    part: str = ""
+    args: Mapping[str, Value] = MappingProxyType({})
+    expect: Mapping[str, Value] = MappingProxyType({})
+
+
+class Result(NamedTuple):
+    """The one outcome of a command."""
+
+    id: str
+    outcome: Outcome
+    reason: str | None
+    finished_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class CommandSpec:
+    """One row of the table. Axis names are relative to the command's part.
+
+    Attributes:
+        done: axis values that, seen after the command left, prove it.
+        already: axis values that make it a success without sending anything.
+        blocked: axis values under which it is rejected before it leaves, with the reason.
+        failed: axis values that, seen after it left, prove that it failed, with the reason.
+        known: axes that must be freshly known before it may leave (toggles behind a guard).
+        repeatable: may be sent again by itself after silence. Never true of what opens.
+        timeout_ms: how long the effect may take when the caller gives no deadline.
+        args: argument name to JSON Schema Draft-04 property schema.
+    """
+
+    done: Mapping[str, tuple[str, ...]]
+    already: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    blocked: Mapping[str, Mapping[str, Reason]] = field(default_factory=dict)
+    failed: Mapping[str, Mapping[str, Reason]] = field(default_factory=dict)
+    known: tuple[str, ...] = ()
+    repeatable: bool = False
+    timeout_ms: int = 30_000
+    args: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+
+
+_JAM: Final = {
+    "fault": {
+        "LockJammed": Reason.JAMMED,
+        "NotCalibrated": Reason.NOT_CALIBRATED,
+        "ClutchFailure": Reason.JAMMED,
+        "MotorPower": Reason.LOW_POWER,
+    }
+}
+_AT_REST: Final = {"main_state": ("Stopped",)}
+# An opener's travel takes 10-32 s (meross traces; shelly-homekit#142): twice that is the limit.
+_TRAVEL_MS: Final = 65_000
+
+#: Commands by kind of device; names are Matter's ClosureControl and Door Lock, ONVIF's Door
+#: Control, ours where they have none (`Unlatch`, `LockAndGo`).
+COMMANDS: Final[Mapping[str, Mapping[str, CommandSpec]]] = {
+    "closure": {
+        "MoveToFullyOpen": CommandSpec(
+            done={"position": ("FullyOpened",)},
+            already={"position": ("FullyOpened",)},
+            known=("position", "main_state"),
+            timeout_ms=_TRAVEL_MS,
+        ),
+        "MoveToFullyClosed": CommandSpec(
+            done={"position": ("FullyClosed",)},
+            already={"position": ("FullyClosed",)},
+            blocked={"obstruction": {"BlockedBySensor": Reason.OBSTRUCTED}},
+            failed={"obstruction": {"BlockedBySensor": Reason.OBSTRUCTED}},
+            known=("position", "main_state"),
+            timeout_ms=_TRAVEL_MS,
+        ),
+        "Stop": CommandSpec(
+            done=_AT_REST, already=_AT_REST, known=("main_state",), timeout_ms=10_000
+        ),
+    },
+    "lock": {
+        "LockDoor": CommandSpec(
+            done={"lock_state": ("Locked",)},
+            already={"lock_state": ("Locked",)},
+            failed=_JAM,
+            repeatable=True,
+            timeout_ms=20_000,
+        ),
+        "UnlockDoor": CommandSpec(
+            done={"lock_state": ("Unlocked", "Unlatched")},
+            already={"lock_state": ("Unlocked", "Unlatched")},
+            failed=_JAM,
+            timeout_ms=20_000,
+        ),
+        "Unlatch": CommandSpec(
+            done={"lock_state": ("Unlatched",)},
+            already={"lock_state": ("Unlatched",)},
+            failed=_JAM,
+            timeout_ms=20_000,
+        ),
+        "LockAndGo": CommandSpec(
+            done={"lock_state": ("Unlocked",)}, failed=_JAM, timeout_ms=20_000
+        ),
+    },
+    "panel": {
+        "AccessDoor": CommandSpec(
+            done={"lock_state": ("Unlocked",)},
+            blocked={"mode": {"Blocked": Reason.PRECONDITION, "LockedDown": Reason.PRECONDITION}},
+            timeout_ms=10_000,
+        ),
+        "UnlockDoor": CommandSpec(done={"mode": ("Unlocked",)}, timeout_ms=10_000),
+        "LockDoor": CommandSpec(done={"mode": ("Locked",)}, repeatable=True, timeout_ms=10_000),
+        "BlockDoor": CommandSpec(done={"mode": ("Blocked",)}, repeatable=True, timeout_ms=10_000),
+    },
+}
+
+#: What people type.
+ALIASES: Final[Mapping[str, Mapping[str, str]]] = {
+    "closure": {"open": "MoveToFullyOpen", "close": "MoveToFullyClosed", "stop": "Stop"},
+    "lock": {
+        "lock": "LockDoor",
+        "unlock": "UnlockDoor",
+        "unlatch": "Unlatch",
+        "lock-and-go": "LockAndGo",
+    },
+    "panel": {
+        "access": "AccessDoor",
+        "unlock": "UnlockDoor",
+        "lock": "LockDoor",
+        "block": "BlockDoor",
+    },
+}

@@ -1,0 +1,1 @@
+"""A fleet, and everything that can go wrong with it."""

@@ -1,0 +1,141 @@
+"""The demo: a fleet, a gateway and a bus; one vendor is broken, and the ledger says who was hurt.
+
+0 ─── warm-up ─── baseline ─── hang ─── healed ─── flood ─── healed ─── verdict
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fleet_sim import report, wire_run
+from fleet_sim.ledger import Tally
+from fleet_sim.report import percentile
+from fleet_sim.scenario import Scenario
+
+#: A failing vendor may cost the others this much of their own baseline, and this on top.
+P99_FACTOR: Final = 1.25
+P99_SLACK_MS: Final = 2.0
+VENDORS: Final = ("ratgdo", "nuki", "uhppote")
+BROKEN: Final = "nuki"
+SECONDS_MIN: Final = 10
+DEVICES_MIN: Final = len(VENDORS)
+
+# Shares of the whole, so that a short run shows the same.
+_WARM: Final = 0.1
+_HANG: Final = (0.4, 0.57)
+_FLOOD: Final = (0.65, 0.85)
+_FLOOD_FACTOR: Final = 20
+# People use their doors this many times as often as in life, or there would be little to see.
+_PACE: Final = 1_500
+# Below this many events a 99th percentile is one event's luck.
+_SAMPLES_MIN: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a person may choose."""
+
+    seconds: float = 60.0
+    devices: int = 300
+    seed: int = 1
+    broker: str = "embedded"
+
+
+def scenario(options: Options) -> Scenario:
+    """What is played."""
+    share, rest = divmod(options.devices, len(VENDORS))
+
+    def act(fault: str, window: tuple[float, float], **parameters: float) -> dict[str, Any]:
+        begin_s, end_s = (round(part * options.seconds, 1) for part in window)
+        return {
+            "at": begin_s,
+            "for": end_s - begin_s,
+            "vendor": BROKEN,
+            "fault": fault,
+            "parameters": parameters,
+        }
+
+    return Scenario.model_validate(
+        {
+            "name": "demo",
+            "hours": options.seconds / 3600,
+            "pace": _PACE,
+            "fleet": {vendor: share + (at < rest) for at, vendor in enumerate(VENDORS)},
+            "acts": [act("hang", _HANG), act("flood", _FLOOD, rate_factor=_FLOOD_FACTOR)],
+        }
+    )
+
+
+async def run(options: Options, watch: wire_run.Watch) -> dict[str, Any]:
+    """The whole run; the report as plain JSON values.
+
+    Raises:
+        StageError: the broker or the gateway could not be had, or ended.
+    """
+    played = await wire_run.play(
+        scenario(options), seed=options.seed, broker=options.broker, watch=watch
+    )
+    return judge(played)
+
+
+def judge(played: wire_run.Played) -> dict[str, Any]:
+    """Hold everything against everything."""
+    tallies = played.ledger.close(newest_owed=played.settled)
+    vendors = {vendor: _figures(tallies[vendor], played, vendor) for vendor in VENDORS}
+    problems = report.problems(tallies, wire_run.cells_of(played))
+    problems += [
+        f"{vendor}: {problem}"
+        for vendor, figures in vendors.items()
+        if vendor != BROKEN and (problem := _slowed(figures))
+    ]
+    return {
+        "broker": played.broker,
+        "seconds": played.seconds,
+        "seed": played.seed,
+        "devices": sum(played.scenario.fleet.values()),
+        "verdict": "fail" if problems else "pass",
+        "problems": problems,
+        "vendors": vendors,
+        "acts": [
+            {
+                "at_s": act.at_s,
+                "until_s": act.until_s,
+                "vendor": act.vendor,
+                "fault": act.fault,
+                **act.parameters,
+            }
+            for act in played.scenario.acts
+        ],
+        "evidence": [line for vendor in VENDORS for line in tallies[vendor].evidence],
+    }
+
+
+def _figures(tally: Tally, played: wire_run.Played, vendor: str) -> dict[str, Any]:
+    """One vendor's line: latencies while Nuki fails, and before."""
+    first, *_, last = played.scenario.acts
+
+    def between(begin_s: float, end_s: float) -> list[float]:
+        begin_ms, end_ms = (played.began_ms + at_s * 1000 for at_s in (begin_s, end_s))
+        return [ms for at_ms, ms in tally.latencies if begin_ms <= at_ms < end_ms]
+
+    baseline = between(_WARM * played.seconds, first.at_s)
+    during = between(first.at_s, last.until_s)
+    return {
+        **report.figures(tally),
+        "p50_ms": percentile(during, 50),
+        "p99_ms": percentile(during, 99),
+        "baseline_p50_ms": percentile(baseline, 50),
+        "baseline_p99_ms": percentile(baseline, 99),
+        "samples": [len(baseline), len(during)],
+        "broken": vendor == BROKEN,
+    }
+
+
+def _slowed(figures: Mapping[str, Any]) -> str:
+    """What became of a healthy vendor's latency, if it is more than may be."""
+    if min(figures["samples"]) < _SAMPLES_MIN:
+        return ""
+    allowed_ms = round(P99_FACTOR * figures["baseline_p99_ms"] + P99_SLACK_MS, 1)
+    if figures["p99_ms"] <= allowed_ms:
+        return ""
+    return f"p99 {figures['p99_ms']} ms while {BROKEN} failed, allowed are {allowed_ms} ms"

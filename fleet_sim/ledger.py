@@ -1,0 +1,274 @@
+"""The oracle: what really happened, held against what the bus said; pure.
+
+    devices ─► truths ──┐
+                        ├─► per device and key: lost, duplicated, reordered, invented, late
+    bus ──────► events ─┘
+
+Two promises. What a device *told* is announced exactly once and in order; it is `sure`. What it
+could not tell for sure (its link was cut, a fault swallowed it, it only answers when polled) is
+announced once at most, at its place in that order; and of a polled device the newest value is
+known in the end, and each numbered happening, because it keeps those itself.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from devices.reading import Value
+from fleet_sim.alignment import Owed, align
+from vendors.sim import Truth
+
+#: Keys that a broker's will or an adapter speaks for, not the device: nothing is owed of them.
+LOOSE: Final = frozenset({"reachability", "clock_skew_s"})
+#: An announcement later than this is late.
+LATE_MS: Final = 5_000.0
+# A gateway tells of what it left out within a second or two; what was told this long before a
+# `gap` event may be what it left out.
+_GAP_MS: Final = 5_000.0
+#: Nothing was said before.
+_NOTHING: Final = object()
+_EVIDENCE_MAX: Final = 20
+
+
+@dataclass(slots=True)
+class Tally:
+    """What is wrong, and how fast what is right was.
+
+    `latencies` holds (Unix ms of the announcement, ms since the device told it). `redelivered`
+    and `late` are no sins: the bus delivers at least once, and a link may be slow.
+    """
+
+    devices: int = 0
+    frames: int = 0
+    events: int = 0
+    lost: int = 0
+    duplicated: int = 0
+    reordered: int = 0
+    invented: int = 0
+    redelivered: int = 0
+    late: int = 0
+    evidence: list[str] = field(default_factory=list)
+    latencies: list[tuple[int, float]] = field(default_factory=list)
+
+    @property
+    def sins(self) -> int:
+        """How often a promise was broken."""
+        return self.lost + self.duplicated + self.reordered + self.invented
+
+    def sin(self, kind: str, count: int, what: str) -> None:
+        """Count something that must not be, with a word about where."""
+        if not count:
+            return
+        setattr(self, kind, getattr(self, kind) + count)
+        if len(self.evidence) < _EVIDENCE_MAX:
+            self.evidence.append(f"{kind} {count}: {what}")
+
+
+class _Device:
+    """Both sides of one device."""
+
+    __slots__ = ("awaited", "excused", "ids", "reordered", "said", "sequences", "told", "top")
+
+    def __init__(self) -> None:
+        self.told: dict[str, list[Owed]] = {}
+        self.said: dict[str, list[Value]] = {}
+        #: Per key, the first of `told` that was not yet seen on the bus.
+        self.awaited: dict[str, int] = {}
+        self.ids: set[str] = set()
+        self.sequences: set[int] = set()
+        #: Sequences that a `gap` event owned up to.
+        self.excused: set[int] = set()
+        self.top = 0
+        self.reordered = 0
+
+
+class Ledger:
+    """Truths and events of a run, by vendor and device.
+
+    Args:
+        polled: vendors whose devices are (also) asked for what they did not tell.
+    """
+
+    def __init__(self, polled: Collection[str] = ()) -> None:
+        self._polled = frozenset(polled)
+        self._devices: dict[tuple[str, str], _Device] = {}
+        self._tallies: dict[str, Tally] = {}
+
+    def _of(self, vendor: str, device: str) -> _Device:
+        found = self._devices.get((vendor, device))
+        if found is None:
+            found = self._devices[vendor, device] = _Device()
+        return found
+
+    def tally(self, vendor: str) -> Tally:
+        """The running count of one vendor."""
+        return self._tallies.setdefault(vendor, Tally())
+
+    # --- what is true -------------------------------------------------------------------------
+
+    def truth(
+        self, vendor: str, truth: Truth, *, at_ms: float | None = None, copies: int = 1
+    ) -> None:
+        """Something happened.
+
+        Args:
+            vendor: whose device it happened to.
+            truth: what happened, and whether the device sent it out.
+            at_ms: when the news left the device; absent, when it happened.
+            copies: how many of the news left: 0 if a fault swallowed it, 2 if it was repeated.
+        """
+        _, key, value, happened_ms, sent = truth
+        if key in LOOSE:
+            return
+        if at_ms is None:
+            at_ms = float(happened_ms)
+        told = self._of(vendor, truth.device).told.setdefault(key, [])
+        sure = (sent and copies > 0) or self._kept(vendor, key, value)
+        if not is_state(key):
+            told.append(Owed(value, at_ms, sure))
+            if value is None:  # nothing tells the second copy from another happening
+                told.extend(Owed(value, at_ms, sure=False) for _ in range(1, copies))
+        elif not told or told[-1].value != value or (sure and not told[-1].sure):
+            told.append(Owed(value, at_ms, sure))
+
+    def loosen(self, vendor: str, name: str, since_ms: float, *, states_only: bool = False) -> None:
+        """What this device told since then may not have arrived: its link was cut."""
+        for key, told in self._of(vendor, name).told.items():
+            if states_only and not is_state(key):
+                continue
+            for owed in reversed(told):
+                if owed.at_ms < since_ms:
+                    break
+                owed.sure = self._kept(vendor, key, owed.value)
+
+    def _kept(self, vendor: str, key: str, value: Value) -> bool:
+        """Whether the device keeps this itself until it is asked for it: numbered happenings."""
+        return vendor in self._polled and value is not None and not is_state(key)
+
+    # --- what is said -------------------------------------------------------------------------
+
+    def event(self, event: Mapping[str, Any], at_ms: float) -> None:
+        """The bus said something at this time."""
+        data = event["data"]
+        vendor, name = data["vendor"], data["device"]
+        device, tally = self._of(vendor, name), self.tally(vendor)
+        if event["id"] in device.ids:
+            tally.redelivered += 1
+            return
+        device.ids.add(event["id"])
+        tally.events += 1
+        sequence = int(event["sequence"])
+        if sequence < device.top:
+            device.reordered += 1
+            tally.sin("reordered", 1, f"{vendor}/{name} sequence {sequence} after {device.top}")
+        elif sequence in device.sequences:
+            tally.sin("duplicated", 1, f"{vendor}/{name} sequence {sequence} under two ids")
+        device.sequences.add(sequence)
+        device.top = max(device.top, sequence)
+        kind = str(event["type"]).removeprefix("doorfleet.").removesuffix(".v1")
+        if kind == "gap":
+            self._excuse(vendor, name, data, at_ms)
+        elif kind == "controller.events_lost":
+            self._overwritten(device, data)
+        elif "changes" in data:
+            for axis, change in data["changes"].items():
+                self._said(tally, device, axis, change["value"], at_ms)
+        elif kind != "command.finished":
+            self._said(tally, device, kind, data.get("vendor_key"), at_ms)
+
+    def _excuse(self, vendor: str, name: str, data: Mapping[str, Any], at_ms: float) -> None:
+        """The gateway owns up to states that it left out; happenings it may never leave out."""
+        if "first_sequence" in data:
+            owned_up = range(int(data["first_sequence"]), int(data["last_sequence"]) + 1)
+            self._of(vendor, name).excused.update(owned_up)
+            self.loosen(vendor, name, 0.0, states_only=True)
+        else:
+            self.loosen(vendor, name, at_ms - _GAP_MS, states_only=True)
+
+    @staticmethod
+    def _overwritten(device: _Device, data: Mapping[str, Any]) -> None:
+        """The device's own memory ran over, or was erased (count 0), before it was read."""
+        left = int(data["count"])
+        waiting = [
+            owed
+            for key, told in device.told.items()
+            if not is_state(key)
+            for owed in told[device.awaited.get(key, 0) :]
+            if owed.sure and owed.value is not None
+        ]
+        waiting.sort(key=lambda owed: owed.at_ms)
+        for owed in waiting[:left] if left else waiting:
+            owed.sure = False
+
+    def _said(self, tally: Tally, device: _Device, key: str, value: Value, at_ms: float) -> None:
+        said = device.said.setdefault(key, [])
+        if value is None and said and said[-1] is None and is_state(key):
+            return  # unknown, for another reason
+        before = said[-1] if said and is_state(key) else _NOTHING
+        said.append(value)
+        told = device.told.get(key, [])
+        index = _told(told, device.awaited.get(key, 0), value, before)
+        if index is None:
+            return
+        device.awaited[key] = index + 1
+        if told[index].sure:
+            latency_ms = at_ms - told[index].at_ms
+            tally.latencies.append((int(at_ms), latency_ms))
+            tally.late += latency_ms > LATE_MS
+
+    # --- the verdict --------------------------------------------------------------------------
+
+    def close(self, *, newest_owed: bool = True) -> Mapping[str, Tally]:
+        """Hold everything against everything; call it once, when the bus has fallen silent.
+
+        Args:
+            newest_owed: there was time enough to ask every polled device for its present state.
+        """
+        for (vendor, name), device in self._devices.items():
+            tally = self.tally(vendor)
+            where = f"{vendor}/{name}"
+            found: Counter[str] = Counter()
+            for key in {**device.told, **device.said}:
+                if key in LOOSE:
+                    continue
+                told, said = device.told.get(key, []), device.said.get(key, [])
+                if newest_owed and told and vendor in self._polled:
+                    told[-1].sure = True
+                for sin, values in align(told, said, state=is_state(key)).items():
+                    found[sin] += len(values)
+                    tally.sin(sin, len(values), f"{where} {key}: {values[:5]}; {_tail(said)}")
+            # What a missing or late number adds to what is known from the values.
+            missing = set(range(min(device.sequences, default=1), device.top + 1))
+            missing -= device.sequences | device.excused
+            more = len(missing) - found["lost"]
+            tally.sin("lost", max(0, more), f"{where} sequences {sorted(missing)[:5]}")
+            # An event out of order was counted by its number already.
+            tally.reordered -= min(device.reordered, found["reordered"])
+        return self._tallies
+
+
+def _told(told: Sequence[Owed], start: int, value: Value, before: Value | object) -> int | None:
+    """Which of what was told is said now: the first sure one, unless another had to come first.
+
+    What only repeated the value that was said `before` did not have to.
+    """
+    found = None
+    for index in range(start, len(told)):
+        owed = told[index]
+        if owed.value == value:
+            if owed.sure:
+                return index
+            found = index if found is None else found
+        elif owed.sure and found is not None and owed.value != before:
+            break
+    return found
+
+
+def is_state(key: str) -> bool:
+    """`position` and `door.1.lock_state` are axes; `access.granted` is a happening."""
+    return key.count(".") != 1
+
+
+def _tail(values: list[Value]) -> str:
+    return f"said {len(values)}, last {values[-6:]}"

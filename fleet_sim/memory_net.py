@@ -1,0 +1,175 @@
+"""A network without sockets: what a cell's adapters open, and what a device's link is made of.
+
+cell ── mqtt_opener ──► MemoryBroker ◄── MemoryLink ── unit
+     ── udp_opener ──► datagrams by (host, port) ◄──── the fleet's common socket
+"""
+
+import asyncio
+import errno
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+from fleet_sim.broker.memory import MemoryBroker
+from fleet_sim.broker.memory_client import MemoryClient
+from fleet_sim.broker.message import Message
+from fleet_sim.unit import Unit
+from vendors.sim import MqttSession, Publish
+from vendors.wire.udp import Address, Wire
+
+_ANY: Final = ("0.0.0.0", "")  # noqa: S104 -- an address to be matched, not bound
+_LOOPBACK: Final = "127.0.0.1"
+_BROADCAST: Final = "255.255.255.255"
+#: Ports that nobody asked for by number are handed out from here on.
+_FIRST_PORT: Final = 49_152
+# How long a board whose broker refuses it waits before it tries again, where none says so.
+_REFUSED_S: Final = 1.0
+
+ProtocolFactory = Callable[[], asyncio.DatagramProtocol]
+
+
+class MemoryNet:
+    """The `network` of `gateway.app.make_cell`: one broker, and one segment for datagrams."""
+
+    def __init__(self, broker: MemoryBroker) -> None:
+        self.broker = broker
+        self.mqtt_opener = broker.connect_transport
+        self._ports: dict[int, MemoryDatagrams] = {}
+
+    async def udp_opener(
+        self,
+        factory: ProtocolFactory,
+        local: Address,
+        broadcast: bool,  # noqa: FBT001 -- the shape of `vendors.wire.udp.DatagramOpener`
+    ) -> tuple[Wire, asyncio.DatagramProtocol]:
+        """Bind; port 0 is any free one.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        del broadcast
+        host, port = local
+        port = port or next(n for n in range(_FIRST_PORT, 65_536) if n not in self._ports)
+        if port in self._ports:
+            raise OSError(errno.EADDRINUSE, f"port {port} is taken")
+        protocol = factory()
+        wire = MemoryDatagrams(self, protocol, (_LOOPBACK if host in _ANY else host, port))
+        self._ports[port] = wire
+        protocol.connection_made(cast("asyncio.DatagramTransport", wire))
+        return wire, protocol
+
+    def deliver(self, data: bytes, source: Address, target: Address) -> None:
+        """Carry a datagram; one to nobody is lost, as on any network."""
+        wire = self._ports.get(target[1])
+        if wire is not None:
+            wire.take(data, source)
+
+    def release(self, port: int) -> None:
+        """Nobody listens there any more."""
+        self._ports.pop(port, None)
+
+
+class MemoryDatagrams:
+    """One bound end: a `vendors.wire.udp.Wire`. What is sent arrives on the loop's next turn."""
+
+    def __init__(
+        self, net: MemoryNet, protocol: asyncio.DatagramProtocol, address: Address
+    ) -> None:
+        self._net = net
+        self._protocol = protocol
+        self._address = address
+        self._loop = asyncio.get_running_loop()
+
+    def sendto(self, data: bytes, addr: Address) -> None:
+        """Let one datagram leave."""
+        self._loop.call_soon(self._net.deliver, bytes(data), self._address, addr)
+
+    def take(self, data: bytes, source: Address) -> None:
+        """One arrived."""
+        self._protocol.datagram_received(data, source)
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        """`sockname` is the bound address."""
+        return self._address if name == "sockname" else default
+
+    def is_closing(self) -> bool:
+        """Whether it is closed."""
+        return False
+
+    def close(self) -> None:
+        """Stop; `connection_lost` follows."""
+        self._net.release(self._address[1])
+        self._loop.call_soon(self._protocol.connection_lost, None)
+
+    abort = close
+
+
+class MemoryLink:
+    """One board's connection to the in-memory broker, made again as its firmware does."""
+
+    def __init__(self, broker: MemoryBroker, unit: Unit) -> None:
+        assert unit.device.session is not None
+        self._unit = unit
+        self._session: MqttSession = unit.device.session
+        self._loop = asyncio.get_running_loop()
+        self._client = MemoryClient(broker, self._heard)
+        self._client.on_lost = self._lost
+        self._stopped = False
+
+    @property
+    def up(self) -> bool:
+        """Whether what is published now arrives."""
+        return self._client.connected
+
+    def connect(self) -> None:
+        """Connect and subscribe; try again later if the broker refuses."""
+        if self._stopped:
+            return
+        session, will = self._session, self._session.will
+        try:
+            self._client.connect(
+                session.client_id,
+                will=None
+                if will is None
+                else Message(will.topic, will.payload, qos=will.qos, retain=will.retain),
+                clean=session.clean_session,
+                keep_alive_s=session.keepalive_s,
+            )
+        except ConnectionRefusedError:
+            self._loop.call_later(max(_REFUSED_S, session.reconnect_s), self.connect)
+            return
+        for topic_filter, qos in session.subscriptions:
+            self._client.subscribe(topic_filter, qos)
+        self._unit.came_up()
+
+    def _heard(self, topic: str, payload: bytes, qos: int, retain: bool) -> None:  # noqa: FBT001 -- OnMessage
+        self._unit.received(Publish(topic, payload, qos, retain))
+
+    def _lost(self) -> None:
+        self._unit.went_down()
+        if not self._stopped:
+            self._loop.call_later(self._session.reconnect_s, self.connect)
+
+    def publish(self, message: Publish) -> None:
+        """It is with the broker when this returns."""
+        self._client.publish(message.topic, message.payload, qos=message.qos, retain=message.retain)
+
+    def drop(self) -> None:
+        """Cut it: the broker sees that at once, and the board on the loop's next turn."""
+        if self.up:
+            self._client.drop()
+            self._loop.call_soon(self._lost)
+
+    def leave(self) -> None:
+        """Say DISCONNECT, and do not come back."""
+        self._stopped = True
+        self._client.disconnect()
+
+
+def listener(heard: Callable[[bytes, Address], None]) -> ProtocolFactory:
+    """A datagram protocol that hands everything on."""
+
+    class Listener(asyncio.DatagramProtocol):
+        def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:
+            heard(data, (addr[0], addr[1]))
+
+    return Listener

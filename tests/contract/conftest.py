@@ -1,0 +1,382 @@
+"""One street for every vendor: its simulated devices, its own adapter, its own codec, no sockets.
+
+    people ─► device ─► wire (memory) ─► adapter ─► Port.offer ─► decode ─► twins
+                ▲                           │
+                └───────────────────────────┘ commands and questions
+
+All of it in simulated time. The truths that the devices state are kept beside, for comparison.
+"""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from importlib import import_module
+from random import Random
+from typing import Any, Final
+
+import mqtt5
+import pytest
+
+from devices.command import COMMANDS, Command
+from devices.errors import DecodeError, RefusedError, RejectedError, UnavailableError
+from devices.reading import Happening, Reading, Value
+from devices.twin import Twin
+from fleet_sim.chance import stream
+from fleet_sim.clock import SimLoop
+from vendors import registry
+from vendors.api import Frame, Vendor
+from vendors.sim import Effects, FleetSpec, Message, Publish, Reply, SimDevice, Truth
+
+EPOCH_MS: Final = 1_767_225_600_000
+PANELS_AT: Final = ("192.0.2.1", 60_000)
+
+
+class MqttPeer:
+    """The vendor's broker as the adapter meets it: grants everything, acknowledges everything."""
+
+    def __init__(self, street: "Street", protocol: asyncio.Protocol) -> None:
+        self._street = street
+        self._protocol = protocol
+        self._packet_id = 0
+        street.loop.call_soon(protocol.connection_made, self)
+
+    def write(self, data: bytes) -> None:
+        view, at = memoryview(data), 0
+        while at < len(data):
+            packet, length = mqtt5.read(view[at:])
+            at += length
+            self._street.loop.call_soon(self._take, packet)
+
+    def _take(self, packet: Any) -> None:
+        match packet:
+            case mqtt5.ConnectPacket():
+                self._say(mqtt5.ConnAckPacket())
+            case mqtt5.SubscribePacket():
+                granted = [mqtt5.SubAckReasonCode.GRANTED_QOS_AT_LEAST_ONCE] * len(
+                    packet.topic_filters
+                )
+                self._say(mqtt5.SubAckPacket(packet.packet_id, granted))
+                self._street.peer = self
+                self._street.begin()
+            case mqtt5.PingReqPacket():
+                self._say(mqtt5.PingRespPacket())
+            case mqtt5.PublishPacket():
+                if packet.packet_id is not None:
+                    self._say(mqtt5.PubAckPacket(packet.packet_id))
+                self._street.command(Publish(packet.topic, packet.payload))
+
+    def publish(self, message: Publish) -> None:
+        """What a device says, as a subscriber gets it: live, so without the retain flag."""
+        self._packet_id = self._packet_id % 65_535 + 1
+        self._say(
+            mqtt5.PublishPacket(
+                message.topic,
+                message.payload,
+                qos=mqtt5.QoS.AT_LEAST_ONCE if message.qos else mqtt5.QoS.AT_MOST_ONCE,
+                packet_id=self._packet_id if message.qos else None,
+            )
+        )
+
+    def _say(self, packet: Any) -> None:
+        self._street.loop.call_soon(self._protocol.data_received, packet.write())
+
+    def close(self) -> None:
+        self._street.peer = None
+        self._street.loop.call_soon(self._protocol.connection_lost, None)
+
+    abort = close
+
+
+class MemoryWire:
+    """The adapter's datagram socket: every device hears every datagram, as on a broadcast."""
+
+    def __init__(
+        self, street: "Street", protocol: asyncio.DatagramProtocol, address: tuple[str, int]
+    ) -> None:
+        self._street = street
+        self.protocol = protocol
+        host, port = address
+        self.address = (host if host != "0.0.0.0" else "127.0.0.1", port or 40_000)
+        street.wires.append(self)
+        protocol.connection_made(self)  # type: ignore[arg-type]
+
+    def sendto(self, data: bytes, addr: tuple[str, int] | None = None) -> None:
+        del addr
+        self._street.loop.call_soon(self._street.datagram, bytes(data), self)
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        return self.address if name == "sockname" else default
+
+    def is_closing(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        self._street.loop.call_soon(self.protocol.connection_lost, None)
+
+    abort = close
+
+
+class Network:
+    """`Port.network`: what `vendors.wire` asks for instead of sockets."""
+
+    def __init__(self, street: "Street") -> None:
+        self._street = street
+
+    async def mqtt_opener(self, factory: Callable[[], asyncio.Protocol]) -> tuple[Any, Any]:
+        protocol = factory()
+        return MqttPeer(self._street, protocol), protocol
+
+    async def udp_opener(
+        self,
+        factory: Callable[[], asyncio.DatagramProtocol],
+        address: tuple[str, int],
+        broadcast: bool,
+    ) -> tuple[Any, Any]:
+        del broadcast
+        protocol = factory()
+        wire = MemoryWire(self._street, protocol, address)
+        self._street.begin()
+        return wire, protocol
+
+
+class Street:
+    """Devices of one vendor, the gateway's side of that vendor, and what became of it all."""
+
+    def __init__(self, vendor: Vendor, loop: asyncio.AbstractEventLoop, count: int, seed: int):
+        self.vendor = vendor
+        self.loop = loop
+        self.module: Any = import_module(vendor.simulator)
+        spec = FleetSpec(count, vendor.name, EPOCH_MS, {})
+        self.devices: Sequence[SimDevice] = self.module.fleet(
+            spec, lambda name: stream(seed, f"{vendor.name}/{name}")
+        )
+        self.rng = Random(seed)
+        self.network = Network(self)
+        self.peer: MqttPeer | None = None
+        self.wires: list[MemoryWire] = []
+        self.sent: list[Message] = []
+        self.cut_off: set[str] = set()
+        self.said_without_link: list[Message] = []
+        self.frames: list[Frame] = []
+        self.errors: list[tuple[Frame, DecodeError]] = []
+        self.truths: list[Truth] = []
+        self.happened: Counter[tuple[str, str]] = Counter()
+        self.twins: dict[str, Twin] = {}
+        self._cursors: dict[str, int] = {}
+        self._keys: set[str] = set()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._begun = False
+        self._asker: MemoryWire | None = None
+        host, port = PANELS_AT
+        mqtt = self.devices[0].session is not None
+        self.settings = vendor.settings.model_validate(
+            self.module.gateway_settings(
+                spec, "mqtt://broker.example" if mqtt else f"{host}:{port}"
+            )
+        )
+        self._decode = vendor.decoder(self.settings)
+        self.adapter = vendor.connect(self.settings, self)
+
+    # --- the cell's side: a `vendors.api.Port` ---
+
+    def now_ms(self) -> int:
+        return EPOCH_MS + round(self.loop.time() * 1_000)
+
+    def offer(self, frames: Sequence[Frame], committed: Callable[[], None] | None) -> None:
+        for frame in frames:
+            self.frames.append(frame)
+            try:
+                facts = self._decode(frame)
+            except DecodeError as error:
+                self.errors.append((frame, error))
+                continue
+            for fact in facts:
+                self._take(fact, frame.received_at_ms)
+            if frame.cursor is not None:
+                self._cursors[frame.cursor[0]] = frame.cursor[1]
+        if committed is not None:
+            committed()
+
+    def _take(self, fact: Reading | Happening, at_ms: int) -> None:
+        if isinstance(fact, Reading):
+            twin = self.twins.setdefault(fact.device, Twin(fact.device, self.vendor.kind))
+            twin.fold([fact], at_ms)
+            return
+        key = f"{fact.device}/{fact.vendor_key}"
+        if fact.vendor_key is None or key not in self._keys:
+            self._keys.add(key)
+            self.happened[fact.device, fact.type] += 1
+
+    def cursor(self, name: str) -> int | None:
+        return self._cursors.get(name)
+
+    def link(self, *, up: bool, reason: str) -> None:
+        del up, reason
+
+    def twin(self, device: str) -> Twin | None:
+        return self.twins.get(device)
+
+    # --- the devices' side ---
+
+    def begin(self) -> None:
+        """Power on, once somebody listens."""
+        if not self._begun:
+            self._begun = True
+            for device in self.devices:
+                self.apply(device, device.connected(self.now_ms()))
+
+    def apply(self, device: SimDevice, effects: Effects) -> None:
+        """Carry the messages, keep the truths, plan."""
+        self.sent += effects.messages
+        if device.name in self.cut_off:
+            self.said_without_link += effects.messages
+        for message in effects.messages:
+            self._carry(message)
+        self.truths += effects.truths
+        if (timer := self._timers.pop(device.name, None)) is not None:
+            timer.cancel()
+        if effects.wake_at_ms is not None:
+            delay_s = max(0, effects.wake_at_ms - self.now_ms()) / 1_000
+            self._timers[device.name] = self.loop.call_later(delay_s, self._wake, device)
+
+    def _carry(self, message: Message) -> None:
+        if isinstance(message, Publish):
+            if self.peer is not None:
+                self.peer.publish(message)
+            return
+        wires = (
+            [self._asker]
+            if isinstance(message, Reply)
+            else [wire for wire in self.wires if wire.address[1] == message.to[1]]
+        )
+        for wire in wires:
+            if wire is not None:
+                self.loop.call_soon(wire.protocol.datagram_received, message.payload, PANELS_AT)
+
+    def _wake(self, device: SimDevice) -> None:
+        self.apply(device, device.wake(self.now_ms()))
+
+    def act(self, device: SimDevice, what: str) -> None:
+        """A habit, a fault or its end."""
+        self.apply(device, device.act(what, self.now_ms()))
+
+    def cut(self, device: SimDevice) -> None:
+        """The link of an MQTT device breaks, and the broker publishes its will."""
+        assert device.session is not None
+        self.cut_off.add(device.name)
+        if device.session.will is not None and self.peer is not None:
+            self.peer.publish(device.session.will)
+        self.apply(device, device.disconnected(self.now_ms()))
+
+    def join(self, device: SimDevice) -> None:
+        """It is connected again."""
+        self.cut_off.discard(device.name)
+        self.apply(device, device.connected(self.now_ms()))
+
+    def command(self, message: Publish) -> None:
+        """Somebody published: each board with a link gets what it subscribed to."""
+        for device in self.devices:
+            assert device.session is not None
+            if device.name not in self.cut_off and any(
+                _matches(topic, message.topic) for topic, _ in device.session.subscriptions
+            ):
+                self.apply(device, device.receive(message, self.now_ms()))
+
+    def datagram(self, data: bytes, wire: MemoryWire) -> None:
+        """The adapter asked: whoever is meant answers."""
+        self._asker = wire
+        for device in self.devices:
+            self.apply(device, device.receive(data, self.now_ms()))
+
+    # --- what a test asks for ---
+
+    async def people(self, seconds: float, gap_s: float = 20.0) -> None:
+        """Let people use the devices at random, each device's people by its own dice."""
+        end_s = self.loop.time() + seconds
+        dice = {d.name: stream(1, f"people/{d.name}") for d in self.devices}
+        due = {d.name: self.loop.time() + dice[d.name].uniform(0, gap_s) for d in self.devices}
+        habits = sorted(self.module.HABITS)
+        while True:
+            device = min(self.devices, key=lambda each: (due[each.name], each.name))
+            at_s = due[device.name]
+            await asyncio.sleep(max(0, min(at_s, end_s) - self.loop.time()))
+            if at_s >= end_s:
+                return
+            self.act(device, dice[device.name].choice(habits))
+            due[device.name] += dice[device.name].expovariate(1 / gap_s)
+
+    async def send(self, device: SimDevice, name: str, timeout_ms: int | None = None) -> bool:
+        """Have the adapter send a command to the device (its first part); whether it left."""
+        part = f"{next(iter(self.vendor.kind.parts))}.1" if self.vendor.kind.parts else ""
+        timeout_ms = timeout_ms or COMMANDS[self.vendor.kind.name][name].timeout_ms
+        command = Command("c", device.name, name, self.now_ms() + timeout_ms, part)
+        try:
+            await self.adapter.send(command)
+        except (RefusedError, RejectedError, UnavailableError):
+            return False
+        return True
+
+    def holds(self, device: SimDevice, wanted: Mapping[str, Sequence[str]]) -> bool:
+        """Whether the device's twin (its first part) shows one of the wanted values."""
+        twin = self.twins.get(device.name)
+        part = f"{next(iter(self.vendor.kind.parts))}.1." if self.vendor.kind.parts else ""
+        axes = twin.axes if twin is not None else {}
+        return bool(wanted) and all(
+            (known := axes.get(part + axis)) is not None and known.value in values
+            for axis, values in wanted.items()
+        )
+
+    def finally_true(self, device: str) -> dict[str, Value]:
+        """Each axis of the device with the value that the device itself stated last."""
+        return {
+            truth.key: truth.value
+            for truth in self.truths
+            if truth.device == device and self.vendor.kind.axis(truth.key) is not None
+        }
+
+
+def _matches(pattern: str, topic: str) -> bool:
+    return pattern == topic or (pattern.endswith("/#") and topic.startswith(pattern[:-1]))
+
+
+Play = Callable[[Street], Coroutine[Any, Any, None]]
+
+
+@pytest.fixture(scope="session")
+def street() -> Callable[..., Street]:
+    """`street("nuki", play, count=3, seed=7)` plays in simulated time and gives the street."""
+
+    played: dict[tuple[str, Play, int, int], Street] = {}
+
+    def run(
+        vendor: str, play: Play, *, count: int = 2, seed: int = 7, fresh: bool = False
+    ) -> Street:
+        """The same play on the same street ends the same: it is played once unless `fresh`."""
+        key = (vendor, play, count, seed)
+        if fresh or key not in played:
+            played[key] = perform(vendor, play, count, seed)
+        return played[key]
+
+    def perform(vendor: str, play: Play, count: int, seed: int) -> Street:
+        async def main() -> Street:
+            loop = asyncio.get_running_loop()
+            here = Street(registry.vendor(vendor), loop, count, seed)
+            running = loop.create_task(here.adapter.run())
+            await asyncio.sleep(5)
+            await play(here)
+            running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+            return here
+
+        with asyncio.Runner(loop_factory=SimLoop) as runner:
+            return runner.run(main())
+
+    return run
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that takes `vendor` is one test for each vendor of the registry."""
+    if "vendor" in metafunc.fixturenames:
+        metafunc.parametrize("vendor", registry.names())

@@ -1,0 +1,83 @@
+"""A loop whose time jumps: days pass in milliseconds, in order, and never go back."""
+
+import asyncio
+import time
+
+import pytest
+
+from fleet_sim.clock import SimClock, SimLoop
+
+
+def run(main):
+    with asyncio.Runner(loop_factory=SimLoop) as runner:
+        return runner.run(main)
+
+
+def test_a_day_of_waiting_takes_no_time() -> None:
+    async def day() -> float:
+        await asyncio.sleep(86_400)
+        return asyncio.get_running_loop().time()
+
+    began_s = time.monotonic()
+
+    assert run(day()) == pytest.approx(86_400)
+    assert time.monotonic() - began_s < 5
+
+
+def test_waits_end_in_their_order_and_at_their_time() -> None:
+    async def main() -> list[tuple[str, float]]:
+        ended: list[tuple[str, float]] = []
+
+        async def wait(name: str, seconds: float) -> None:
+            await asyncio.sleep(seconds)
+            ended.append((name, asyncio.get_running_loop().time()))
+
+        await asyncio.gather(wait("c", 3600), wait("a", 0.5), wait("b", 60))
+        return ended
+
+    assert run(main()) == [("a", 0.5), ("b", 60.0), ("c", 3600.0)]
+
+
+def test_a_timeout_strikes_at_its_time() -> None:
+    async def main() -> float:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(30):
+                await asyncio.Event().wait()
+        return asyncio.get_running_loop().time()
+
+    assert run(main()) == pytest.approx(30)
+
+
+def test_work_that_takes_turns_takes_no_time() -> None:
+    async def main() -> float:
+        for _ in range(100):
+            await asyncio.sleep(0)
+        return asyncio.get_running_loop().time()
+
+    assert run(main()) == 0.0
+
+
+def test_waiting_for_nothing_is_an_error_and_no_hang() -> None:
+    async def main() -> None:
+        await asyncio.Event().wait()
+
+    loop = SimLoop()
+    task = loop.create_task(main())
+    with pytest.raises(RuntimeError, match="deadlock"):
+        loop.run_until_complete(task)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        loop.run_until_complete(task)
+    loop.close()
+
+
+def test_the_wall_clock_follows_the_loop() -> None:
+    async def main() -> list[int]:
+        clock = SimClock(1_767_571_200_000, asyncio.get_running_loop())
+        seen = [clock.now_ms()]
+        for seconds in (0.0004, 0.0004, 1.5):
+            await asyncio.sleep(seconds)
+            seen.append(clock.now_ms())
+        return [at_ms - 1_767_571_200_000 for at_ms in seen]
+
+    assert run(main()) == [0, 0, 1, 1501]

@@ -1,0 +1,265 @@
+"""What each fault of a link does to one message, and whom an act strikes."""
+
+from random import Random
+from typing import Any, Final
+
+import pytest
+
+from fleet_sim import acts, faults
+from fleet_sim.faults import FAULTS, Fault
+from fleet_sim.ledger import Ledger
+from fleet_sim.scenario import Act, Scenario
+from fleet_sim.unit import Unit
+from vendors.sim import Effects, Message, Publish, Push, Reply, Truth
+
+PUBLISH: Final = Publish("a/b", b"open", qos=1, retain=True)
+MESSAGES: Final = (PUBLISH, Reply(b"r" * 64), Push(b"p" * 64, ("127.0.0.1", 60_001)))
+
+
+def strike(fault: Fault, message: Message) -> list[tuple[int, Message]]:
+    return list(fault.strike(message, Random(1)))
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
+@pytest.mark.parametrize("name", FAULTS)
+def test_every_fault_can_strike_every_message(name: str, message: Message) -> None:
+    fault = FAULTS[name][0]()
+
+    arrivals = strike(fault, message)
+
+    assert all(delay_ms >= 0 for delay_ms, _ in arrivals)
+    assert all(type(each) is type(message) for _, each in arrivals)
+    assert strike(fault, message) == arrivals
+    assert FAULTS[name][1]
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (faults.Silence(), []),
+        (faults.Hang(), []),
+        (faults.Flood(), [(0, PUBLISH)]),
+        (faults.Duplicate(), [(0, PUBLISH), (0, PUBLISH)]),
+        (faults.Slow(250), [(250, PUBLISH)]),
+        (faults.DisconnectStorm(), [(0, PUBLISH)]),
+        (Fault(), [(0, PUBLISH)]),
+    ],
+)
+def test_what_arrives(fault: Fault, said: list[Any]) -> None:
+    assert strike(fault, PUBLISH) == said
+
+
+def test_a_torn_message_comes_first_and_is_never_kept_by_a_broker() -> None:
+    garbage, truth = strike(faults.Malformed(), PUBLISH)
+
+    assert truth == (0, PUBLISH)
+    assert isinstance(garbage[1], Publish)
+    assert (garbage[1].topic, garbage[1].retain) == ("a/b", False)
+    assert len(garbage[1].payload) > 64
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_what_a_fault_takes_is_what_it_is_made_of(name: str) -> None:
+    kind = FAULTS[name][0]
+
+    made = kind(**{parameter: type_(3) for parameter, type_ in faults.parameters(name).items()})
+
+    assert all(getattr(made, parameter) == 3 for parameter in faults.parameters(name))
+    assert (kind().deaf, kind().reconnect) == {
+        "hang": (True, True),
+        "disconnect_storm": (False, True),
+    }.get(name, (False, False))
+
+
+# --- a unit with a link of its own --------------------------------------------------------------
+
+
+class Device:
+    """Says what it is told to."""
+
+    name = "d1"
+    session = None
+    serial = 1
+    heard = 0
+
+    def receive(self, _message: object, _now_ms: int) -> Effects:
+        self.heard += 1
+        return Effects()
+
+    def act(self, _habit: str, _now_ms: int) -> Effects:
+        return Effects()
+
+    def wake(self, _now_ms: int) -> Effects:
+        return Effects()
+
+
+class Population:
+    vendor = "acme"
+
+    class module:  # noqa: N801 -- stands for a simulator's module
+        HABITS = {"open": 1.0}  # noqa: RUF012 -- likewise
+
+
+class Host:
+    """A run that goes by hand."""
+
+    seed = 1
+    pace = 1.0
+    in_flight_ms = 0.0
+
+    def __init__(self) -> None:
+        self.clock_ms = 0.0
+        self.ledger = Ledger()
+        self.agenda = self
+        self.sent: list[tuple[bytes, Any]] = []
+
+    def at(self, _at_ms: int, _what: object) -> None:
+        """Nobody does anything by himself here."""
+
+    def now_ms(self) -> float:
+        return self.clock_ms
+
+    def datagram(self, payload: bytes, address: tuple[str, int]) -> None:
+        self.sent.append((payload, address))
+
+
+class Line:
+    """A link that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.up = True
+        self.said: list[bytes] = []
+
+    def publish(self, message: Publish) -> None:
+        self.said.append(message.payload)
+
+    def drop(self) -> None:
+        self.up = False
+
+    def leave(self) -> None:
+        self.up = False
+
+
+@pytest.fixture
+def unit() -> Unit:
+    unit = Unit(Host(), Population(), Device())  # type: ignore[arg-type]
+    unit.link = Line()
+    return unit
+
+
+def tell(unit: Unit, value: str) -> None:
+    unit.apply(
+        Effects([Publish("t", value.encode())], [Truth("d1", "door", value, 0)], None),
+    )
+
+
+def lost(unit: Unit) -> int:
+    return unit.fleet.ledger.close()["acme"].lost
+
+
+async def test_what_a_slow_link_carries_is_not_overtaken(unit: Unit, eventually: Any) -> None:
+    unit.strike(faults.Slow(30))
+    tell(unit, "a")
+    unit.heal()
+    unit.fleet.clock_ms = 10.0  # type: ignore[attr-defined]
+    tell(unit, "b")
+    line = unit.link
+    assert isinstance(line, Line)
+    assert line.said == []
+
+    unit.fleet.clock_ms = 40.0  # type: ignore[attr-defined]
+    await eventually(lambda: len(line.said) == 2)
+
+    assert line.said == [b"a", b"b"]
+
+
+async def test_a_cut_takes_what_a_slow_link_carried_and_excuses_it(unit: Unit) -> None:
+    tell(unit, "a")
+    unit.fleet.clock_ms = 50.0  # type: ignore[attr-defined]
+    unit.strike(faults.Slow(30))
+    tell(unit, "b")
+    unit.cut()
+
+    assert lost(unit) == 1  # `a`, which was on its way before
+
+
+def test_what_is_said_without_a_link_is_not_owed(unit: Unit) -> None:
+    unit.cut()
+    tell(unit, "a")
+
+    assert lost(unit) == 0
+
+
+def test_what_silence_swallows_is_not_owed_and_what_comes_after_is(unit: Unit) -> None:
+    unit.strike(faults.Silence())
+    tell(unit, "a")
+    unit.heal()
+    tell(unit, "b")
+
+    assert lost(unit) == 1
+
+
+def test_a_hung_device_hears_nothing_and_is_made_to_connect_anew(unit: Unit) -> None:
+    unit.strike(faults.Hang())
+    unit.received(b"hello")
+    assert unit.device.heard == 0  # type: ignore[attr-defined]
+
+    unit.heal()
+
+    assert not unit.up or unit.device.session is None
+    assert unit.link is not None
+    assert not unit.link.up
+
+
+def test_datagrams_go_to_whoever_asked_or_listens(unit: Unit) -> None:
+    unit.apply(Effects([Reply(b"nobody asked")]))
+    unit.answer = ("10.0.0.1", 5)
+    unit.apply(Effects([Reply(b"r"), Push(b"p", ("10.0.0.2", 6))]))
+
+    assert unit.fleet.sent == [(b"r", ("10.0.0.1", 5)), (b"p", ("10.0.0.2", 6))]  # type: ignore[attr-defined]
+
+
+# --- acts -----------------------------------------------------------------------------------------
+
+
+def units(count: int) -> list[Unit]:
+    host = Host()
+    return [Unit(host, Population(), Device()) for _ in range(count)]  # type: ignore[arg-type]
+
+
+def make_act(**more: Any) -> Act:
+    given = {"at": 1, "for": 1, "vendor": "nuki", "fault": "hang"}
+    return Act.model_validate({**given, **more}).model_copy(update={"vendor": "acme"})
+
+
+@pytest.mark.parametrize(("share", "count"), [(1.0, 20), (0.5, 10), (0.01, 1)])
+def test_an_act_strikes_its_share_and_one_at_least(share: float, count: int) -> None:
+    fleet = units(20)
+
+    chosen = acts.struck(make_act(share=share), "0", 7, fleet)
+
+    assert len(chosen) == count
+    assert chosen == acts.struck(make_act(share=share), "0", 7, fleet)
+    if 1 < count < 20:
+        assert chosen != acts.struck(make_act(share=share), "0", 8, fleet)
+
+
+def test_an_act_that_follows_another_at_once_begins_after_its_end() -> None:
+    fleet = units(3)
+    scenario = Scenario(hours=1, fleet={"nuki": 3}, acts=()).model_copy(
+        update={
+            "acts": (
+                make_act(at=10, fault="flood", **{"for": 5}),
+                make_act(at=5, **{"for": 5}),
+            )
+        }
+    )
+
+    cues = acts.cues(scenario, 1, fleet)
+
+    assert [at_s for at_s, _ in cues] == [5, 10, 10, 15]
+    seen = []
+    for _, what in cues:
+        what()
+        seen.append(type(fleet[0].fault).__name__)
+    assert seen == ["Hang", "NoneType", "Flood", "NoneType"]

@@ -1,0 +1,78 @@
+"""`doorfleet-sim` as typed: what it refuses, and how it says so."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from fleet_sim import cli
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["demo", "--seconds", "3"], "--seconds 3: give at least 10"),
+        (["demo", "--devices", "1"], "--devices 1: give at least 3, one of each vendor"),
+        (["demo", "--json", "/nowhere/out.json"], "there is no folder /nowhere"),
+        (["demo", "--svg", "/nowhere/out.svg"], "there is no folder /nowhere"),
+        (["check", "quiet_dya"], "quiet_day"),
+    ],
+)
+def test_bad_input_is_refused_with_its_remedy_before_anything_starts(
+    arguments, said, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(arguments) == cli.BAD_INPUT
+    assert said in capsys.readouterr().err
+
+
+def test_every_mistake_is_named_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["demo", "--seconds", "3", "--devices", "1"]) == cli.BAD_INPUT
+    assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+def test_without_a_command_it_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == cli.BAD_INPUT
+    assert "examples:" in capsys.readouterr().out
+
+
+def test_every_example_of_the_help_is_a_command_line_that_it_takes() -> None:
+    parser = cli.build()
+    examples = re.findall(r"^  doorfleet-sim (.+)$", parser.epilog or "", re.MULTILINE)
+
+    assert len(examples) >= 5
+    for example in examples:
+        assert parser.parse_args(example.split()).act is not None
+
+
+def test_a_shipped_scenario_is_found_by_its_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["check", "quiet_day"]) == cli.OK
+    assert "400 ratgdo" in capsys.readouterr().out
+
+
+def test_faults_are_listed_for_people_and_for_machines(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.main(["faults"]) == cli.OK
+    assert "disconnect_storm" in capsys.readouterr().out
+    assert cli.main(["faults", "--json"]) == cli.OK
+    table = json.loads(capsys.readouterr().out)
+    assert {"any link", "ratgdo", "nuki", "uhppote"} <= set(table)
+    assert all(table.values())
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_the_commands(shell, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["completion", shell]) == cli.OK
+    said = capsys.readouterr().out
+    assert "replay" in said
+    assert "--seconds" in said
+
+
+def test_a_report_that_cannot_be_written_names_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["run", "quiet_day", "--json", str(tmp_path / "no" / "such" / "f")]) == (
+        cli.BAD_INPUT
+    )
+    assert "no/such" in capsys.readouterr().err

@@ -1,0 +1,1 @@
+"""How each vendor says it: one folder per vendor with the same small files."""

@@ -1,0 +1,1 @@
+"""Transports that both ends of a wire use: the gateway and the simulated device."""
