@@ -52,18 +52,21 @@ async def say(url, states):
 
 
 def fill(cell):
-    """The cell's disk is full from now on."""
+    """The cell's file may not grow from now on; what a sink sets free in it can be used again."""
     db = cell._store._db  # noqa: SLF001 -- there is no other way to a small disk without root
     (pages,) = db.execute("PRAGMA page_count").fetchone()
     db.execute(f"PRAGMA max_page_count={pages}")
 
 
 async def test_a_frame_is_acknowledged_after_its_commit_and_not_before(
-    life, broker_url, tmp_path, eventually
+    life, broker_url, free_port, tmp_path, eventually
 ):
     bus = [jsonl(tmp_path)]
-    first = life(broker_url, bus, limits={"rate_per_s": 1_000, "pending_max": 64})
-    await eventually(lambda: first.up)
+    # As long as one sink has none of them, the outbox gives no event's place to another.
+    absent = mqtt(f"mqtt://127.0.0.1:{free_port}", "absent")
+    limits = {"rate_per_s": 1_000, "pending_max": 64}
+    first = life(broker_url, [*bus, absent], limits=limits)
+    await eventually(lambda: first.state.get("vendor_up"))
     await say(broker_url, [b"1"])
     await eventually(lambda: len(lines(tmp_path)) == 1)
 
