@@ -13,6 +13,8 @@ from vendors.sim import Effects, Message, Publish, Push, Reply, SimDevice
 
 # The serial stands in bytes 4 to 7 of every UHPPOTE datagram.
 _SERIAL_END: Final = 8
+# Nobody pulls a hundred plugs in the same millisecond; what does is a fault of its own.
+_PLUGS_S: Final = 2.0
 
 
 class Link(Protocol):
@@ -253,6 +255,12 @@ class Unit:
         fault, self.fault = self.fault, None
         self.live()
         if fault is not None and fault.reconnect:
+            wait_s = self.rng.uniform(0, _PLUGS_S)
+            asyncio.get_running_loop().call_later(wait_s, self._pull, fault)
+
+    def _pull(self, healed: Fault) -> None:
+        """The end of a fault that only a reconnect ends, unless it has begun again."""
+        if self.fault is not healed:
             self.cut()
 
     def cut(self) -> None:

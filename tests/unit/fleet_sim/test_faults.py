@@ -1,11 +1,14 @@
 """What each fault of a link does to one message, and whom an act strikes."""
 
+import asyncio
+from collections.abc import Coroutine
 from random import Random
 from typing import Any, Final
 
 import pytest
 
 from fleet_sim import acts, faults
+from fleet_sim.clock import SimLoop
 from fleet_sim.faults import FAULTS, Fault
 from fleet_sim.ledger import Ledger
 from fleet_sim.scenario import Act, Scenario
@@ -199,12 +202,21 @@ def test_what_silence_swallows_is_not_owed_and_what_comes_after_is(unit: Unit) -
     assert lost(unit) == 1
 
 
+def in_simulated_time(course: Coroutine[Any, Any, None]) -> None:
+    with asyncio.Runner(loop_factory=SimLoop) as runner:
+        runner.run(course)
+
+
 def test_a_hung_device_hears_nothing_and_is_made_to_connect_anew(unit: Unit) -> None:
     unit.strike(faults.Hang())
     unit.received(b"hello")
     assert unit.device.heard == 0  # type: ignore[attr-defined]
 
-    unit.heal()
+    async def heal() -> None:
+        unit.heal()
+        await asyncio.sleep(2)
+
+    in_simulated_time(heal())
 
     assert not unit.up or unit.device.session is None
     assert unit.link is not None
@@ -259,7 +271,11 @@ def test_an_act_that_follows_another_at_once_begins_after_its_end() -> None:
 
     assert [at_s for at_s, _ in cues] == [5, 10, 10, 15]
     seen = []
-    for _, what in cues:
-        what()
-        seen.append(type(fleet[0].fault).__name__)
+
+    async def play() -> None:
+        for _, what in cues:
+            what()
+            seen.append(type(fleet[0].fault).__name__)
+
+    in_simulated_time(play())
     assert seen == ["Hang", "NoneType", "Flood", "NoneType"]
