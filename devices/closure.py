@@ -48,6 +48,18 @@ class Obstruction(StrEnum):
     BLOCKED_BY_SENSOR = "BlockedBySensor"
 
 
+class ClosureError(StrEnum):
+    """Why the closure cannot move: Matter CurrentErrorList, `None` (the string) for no error."""
+
+    NONE = "None"
+    PHYSICALLY_BLOCKED = "PhysicallyBlocked"
+    BLOCKED_BY_SENSOR = "BlockedBySensor"
+    TEMPERATURE_LIMITED = "TemperatureLimited"
+    MAINTENANCE_REQUIRED = "MaintenanceRequired"
+    INTERNAL_INTERFERENCE = "InternalInterference"
+    UNSPECIFIED = "Unspecified"
+
+
 class Light(StrEnum):
     """The opener's lamp."""
 

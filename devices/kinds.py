@@ -106,7 +106,9 @@ CLOSURE: Final = Kind(
         **COMMON,
         "main_state": _enum(closure.MainState),
         "position": _enum(closure.Position, walk=closure.WALK),
+        "position_pct": Axis(type="integer", minimum=0, maximum=100),
         "target_position": _enum(closure.TargetPosition),
+        "error": _enum(closure.ClosureError, weight=DECISION),
         "obstruction": _enum(closure.Obstruction, weight=DECISION),
         "light": _enum(closure.Light),
         "remote_lockout": _enum(closure.RemoteLockout),
@@ -122,11 +124,12 @@ LOCK: Final = Kind(
         "motion": _enum(lock.Motion),
         "fault": _enum(lock.Fault, weight=DECISION),
         "door_state": _enum(lock.DoorState),
+        "operating_mode": _enum(lock.OperatingMode),
         "keypad_power_level": _enum(health.PowerLevel),
         "door_sensor_power_level": _enum(health.PowerLevel),
         "door_sensor_tamper": _enum(access_panel.Tamper, weight=DECISION),
     },
-    {},
+    {"credential": {"status": _enum(lock.CredentialStatus)}},
 )
 
 PANEL: Final = Kind(
@@ -191,6 +194,18 @@ HAPPENINGS: Final[Mapping[str, HappeningSpec]] = {
             "source": {"enum": [v.value for v in lock.OperationSource]},
         },
         {"user": _COUNT, "credential": _COUNT, "detail": _TEXT},
+    ),
+    "lock.operation_error": HappeningSpec(
+        {
+            "operation": {"enum": [v.value for v in lock.LockOperationType]},
+            "source": {"enum": [v.value for v in lock.OperationSource]},
+            "error": {"enum": [v.value for v in lock.OperationError]},
+        },
+        {"user": _COUNT, "credential": _COUNT, "detail": _TEXT},
+    ),
+    "credential.changed": HappeningSpec(
+        {"operation": {"enum": [v.value for v in lock.DataOperation]}},
+        {"credential": _COUNT, "detail": _TEXT},
     ),
     "lock.button": HappeningSpec(
         {"source": {"enum": [v.value for v in lock.OperationSource]}}, {"presses": _COUNT}

@@ -48,6 +48,42 @@ class DoorState(StrEnum):
     DOOR_AJAR = "DoorAjar"
 
 
+class OperatingMode(StrEnum):
+    """Matter OperatingMode: who may operate the lock by which means."""
+
+    NORMAL = "Normal"
+    VACATION = "Vacation"
+    PRIVACY = "Privacy"
+    NO_REMOTE_LOCK_UNLOCK = "NoRemoteLockUnlock"
+    PASSAGE = "Passage"
+
+
+class CredentialStatus(StrEnum):
+    """Matter UserStatus, of the credential in one slot. Its value is never kept."""
+
+    AVAILABLE = "Available"
+    OCCUPIED_ENABLED = "OccupiedEnabled"
+    OCCUPIED_DISABLED = "OccupiedDisabled"
+
+
+class OperationError(StrEnum):
+    """Matter OperationError, carried by `lock.operation_error`."""
+
+    UNSPECIFIED = "Unspecified"
+    INVALID_CREDENTIAL = "InvalidCredential"
+    DISABLED_USER_DENIED = "DisabledUserDenied"
+    RESTRICTED = "Restricted"
+    INSUFFICIENT_BATTERY = "InsufficientBattery"
+
+
+class DataOperation(StrEnum):
+    """Matter DataOperationType, carried by `credential.changed`."""
+
+    ADD = "Add"
+    CLEAR = "Clear"
+    MODIFY = "Modify"
+
+
 class LockOperationType(StrEnum):
     """Matter LockOperationType, carried by `lock.operation`."""
 

@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Final, get_type_hints
 
-from vendors.sim import Message, Publish
+from vendors.http import HttpReply
+from vendors.sim import Message, Publish, Push, Reply, Webhook, WsClose, WsText
 
-#: What arrives of one message, as (delay_ms, message): none is a loss, two are a duplicate.
-Arrivals = Sequence[tuple[int, Message]]
+#: What a link carries: what a device sends, and what its hub answers.
+Carried = Message | HttpReply
+#: What arrives of one message, as (delay_ms, message): none is a loss, two are a duplicate. Of
+#: the answer to an HTTP request only the first counts.
+Arrivals = Sequence[tuple[int, Carried]]
 
 # More than any word, number or packet that a codec could take for a meaning.
 _GARBAGE_BYTES: Final = (65, 200)
@@ -42,7 +46,17 @@ class Fault:
         """How often the link is cut; 0 for never."""
         return 0
 
-    def strike(self, message: Message, rng: Random) -> Arrivals:
+    @property
+    def refusal(self) -> HttpReply | None:
+        """What a server answers to every HTTP request instead of doing what it is asked."""
+        return None
+
+    @property
+    def bad_certificate(self) -> bool:
+        """Whether a TLS server shows a certificate that nobody trusts."""
+        return False
+
+    def strike(self, message: Carried, rng: Random) -> Arrivals:
         """What arrives of a message that the device sends."""
         del rng
         return ((0, message),)
@@ -52,7 +66,7 @@ class Fault:
 class Silence(Fault):
     """The device stays connected and nothing that it says gets out."""
 
-    def strike(self, message: Message, rng: Random) -> Arrivals:
+    def strike(self, message: Carried, rng: Random) -> Arrivals:
         """Nothing arrives."""
         del message, rng
         return ()
@@ -87,20 +101,32 @@ class Flood(Fault):
 class Malformed(Fault):
     """Each message comes with a torn one before it, to the same place."""
 
-    def strike(self, message: Message, rng: Random) -> Arrivals:
+    def strike(self, message: Carried, rng: Random) -> Arrivals:
         """Garbage first, then the truth."""
-        garbage = rng.randbytes(rng.randint(*_GARBAGE_BYTES))
-        if isinstance(message, Publish):
+        return ((0, _torn(message, rng.randbytes(rng.randint(*_GARBAGE_BYTES)))), (0, message))
+
+
+def _torn(message: Carried, garbage: bytes) -> Carried:
+    """The same message with garbage in it; a close has nothing that could be torn."""
+    match message:
+        case Publish():
             # Not retained: what a board stores on a broker is its own last word.
-            return ((0, message._replace(payload=garbage, retain=False)), (0, message))
-        return ((0, message._replace(payload=garbage)), (0, message))
+            return message._replace(payload=garbage, retain=False)
+        case Reply() | Push():
+            return message._replace(payload=garbage)
+        case HttpReply() | Webhook():
+            return message._replace(body=garbage)
+        case WsText():
+            return message._replace(text=garbage.decode("latin-1"))
+        case WsClose():
+            return message
 
 
 @dataclass(frozen=True, slots=True)
 class Duplicate(Fault):
     """Everything is said twice."""
 
-    def strike(self, message: Message, rng: Random) -> Arrivals:
+    def strike(self, message: Carried, rng: Random) -> Arrivals:
         """Itself, and itself again."""
         del rng
         return ((0, message), (0, message))
@@ -112,7 +138,7 @@ class Slow(Fault):
 
     latency_ms: int = 500
 
-    def strike(self, message: Message, rng: Random) -> Arrivals:
+    def strike(self, message: Carried, rng: Random) -> Arrivals:
         """Late, never early; the line keeps the order."""
         del rng
         return ((self.latency_ms, message),)
@@ -130,6 +156,33 @@ class DisconnectStorm(Fault):
         return True
 
 
+@dataclass(frozen=True, slots=True)
+class ErrorAnswers(Fault):
+    """A server answers every HTTP request with `status`, and does nothing of what it is asked."""
+
+    status: int = 500
+
+    @property
+    def refusal(self) -> HttpReply | None:
+        """Its whole answer."""
+        return HttpReply(self.status, b"internal error", (("Content-Type", "text/plain"),))
+
+
+@dataclass(frozen=True, slots=True)
+class BadCertificate(Fault):
+    """A TLS server shows a certificate that nobody trusts; links that are open are cut first."""
+
+    @property
+    def bad_certificate(self) -> bool:
+        """From now on."""
+        return True
+
+    @property
+    def cut_every_ms(self) -> int:
+        """Connections that were trusted before do not outlive the change."""
+        return 1_000
+
+
 #: Names as scenarios write them, with one line for people.
 FAULTS: Final[Mapping[str, tuple[type[Fault], str]]] = {
     "silence": (Silence, "connected, and nothing that it says gets out"),
@@ -139,6 +192,8 @@ FAULTS: Final[Mapping[str, tuple[type[Fault], str]]] = {
     "disconnect_storm": (DisconnectStorm, "links are cut every cut_every_ms"),
     "duplicate": (Duplicate, "everything is said twice"),
     "slow": (Slow, "everything is late by latency_ms"),
+    "error_answers": (ErrorAnswers, "an HTTP server answers everything with status, doing nothing"),
+    "bad_certificate": (BadCertificate, "a TLS server shows a certificate that nobody trusts"),
 }
 
 

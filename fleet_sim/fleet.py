@@ -10,7 +10,7 @@ from typing import Final
 from fleet_sim.chance import stream
 from vendors import registry
 from vendors.api import Delivery
-from vendors.sim import FleetSpec, SimDevice, SimulatorModule
+from vendors.sim import Addresses, FleetSpec, SimDevice, SimulatorModule
 
 _DAY_MS: Final = 86_400_000
 
@@ -33,9 +33,9 @@ class Population:
             self.spec, lambda name: stream(seed, f"{vendor}/{name}")
         )
 
-    def gateway_settings(self, address: str) -> Mapping[str, object]:
+    def gateway_settings(self, at: Addresses) -> Mapping[str, object]:
         """What a gateway cell needs to listen to these."""
-        return self.module.gateway_settings(self.spec, address)
+        return self.module.gateway_settings(self.spec, at)
 
 
 def polled(populations: Iterable[Population]) -> list[str]:

@@ -2,6 +2,7 @@
 
 cell ── mqtt_opener ──► MemoryBroker ◄── MemoryLink ── unit
      ── udp_opener ──► datagrams by (host, port) ◄──── the fleet's common socket
+     ── http_send, ws_connect, webhook_listen ──► hubs   (`fleet_sim.memory_web`)
 """
 
 import asyncio
@@ -12,6 +13,8 @@ from typing import Any, Final, cast
 from fleet_sim.broker.memory import MemoryBroker
 from fleet_sim.broker.memory_client import MemoryClient
 from fleet_sim.broker.message import Message
+from fleet_sim.hub import HubUnit
+from fleet_sim.memory_web import MemoryWeb
 from fleet_sim.unit import Unit
 from vendors.sim import MqttSession, Publish
 from vendors.wire.udp import Address, Wire
@@ -27,10 +30,11 @@ _REFUSED_S: Final = 1.0
 ProtocolFactory = Callable[[], asyncio.DatagramProtocol]
 
 
-class MemoryNet:
-    """The `network` of `gateway.app.make_cell`: one broker, and one segment for datagrams."""
+class MemoryNet(MemoryWeb):
+    """The `network` of `gateway.app.make_cell`: one broker, one segment for datagrams, a web."""
 
     def __init__(self, broker: MemoryBroker) -> None:
+        super().__init__()
         self.broker = broker
         self.mqtt_opener = broker.connect_transport
         self._ports: dict[int, MemoryDatagrams] = {}
@@ -106,10 +110,10 @@ class MemoryDatagrams:
 class MemoryLink:
     """One board's connection to the in-memory broker, made again as its firmware does."""
 
-    def __init__(self, broker: MemoryBroker, unit: Unit) -> None:
-        assert unit.device.session is not None
+    def __init__(self, broker: MemoryBroker, unit: Unit | HubUnit) -> None:
+        assert unit.session is not None
         self._unit = unit
-        self._session: MqttSession = unit.device.session
+        self._session: MqttSession = unit.session
         self._loop = asyncio.get_running_loop()
         self._client = MemoryClient(broker, self._heard)
         self._client.on_lost = self._lost

@@ -9,12 +9,13 @@ from fleet_sim.chance import stream
 from fleet_sim.faults import Fault
 from fleet_sim.fleet import Habits, Population
 from fleet_sim.ledger import Ledger, is_state
-from vendors.sim import Effects, Message, Publish, Push, Reply, SimDevice
+from vendors.http import HttpReply
+from vendors.sim import Effects, Message, MqttSession, Publish, Push, Reply, SimDevice
 
 # The serial stands in bytes 4 to 7 of every UHPPOTE datagram.
 _SERIAL_END: Final = 8
 # Nobody pulls a hundred plugs in the same millisecond; what does is a fault of its own.
-_PLUGS_S: Final = 2.0
+_PLUGS_S: Final = 1.0
 
 
 class Link(Protocol):
@@ -63,6 +64,20 @@ class Host(Protocol):
         """Let one leave by the datagram devices' common socket."""
 
 
+class Behind(Protocol):
+    """The hub that a device is behind."""
+
+    @property
+    def up(self) -> bool:
+        """Whether what its devices send now may arrive."""
+
+    def deliver(self, message: Message, device: str, sent_ms: float) -> None:
+        """Let one message of a device leave."""
+
+    def cut(self) -> None:
+        """Break its links."""
+
+
 class Unit:
     """A simulated device, connected to a run."""
 
@@ -75,6 +90,7 @@ class Unit:
         self.habits = Habits(population.module, stream(fleet.seed, f"people/{name}"), fleet.pace)
         self.fault: Fault | None = None
         self.link: Link | None = None
+        self.behind: Behind | None = None
         #: Where a datagram device's replies go: whoever asked last.
         self.answer: tuple[str, int] | None = None
         self._wake_ms: int | None = None
@@ -88,14 +104,21 @@ class Unit:
         self._line: deque[tuple[float, float, Message]] = deque()
 
     @property
+    def session(self) -> MqttSession | None:
+        """How it connects to a broker, if it does so itself."""
+        return self.device.session
+
+    @property
     def up(self) -> bool:
         """Whether its link is there; a datagram device has none to lose."""
+        if self.behind is not None:
+            return self.behind.up
         return self.device.session is None or (self.link is not None and self.link.up)
 
     @property
     def retained(self) -> list[str]:
         """The topics on which a broker keeps its word."""
-        session = self.device.session
+        session = self.device.session if self.device.hub is None else self.device.hub.session
         will = [session.will.topic] if session is not None and session.will is not None else []
         return [*sorted(self._topics), *will]
 
@@ -109,7 +132,7 @@ class Unit:
         for message in effects.messages:
             arrivals = ((0, message),) if fault is None else fault.strike(message, self.rng)
             copies.append(sum(each is message for _, each in arrivals))
-            sends += arrivals
+            sends += [(ms, each) for ms, each in arrivals if not isinstance(each, HttpReply)]
         for truth in effects.truths:
             ledger.truth(self.vendor, truth, at_ms=now_ms, copies=min(copies))
         for delay_ms, message in sends:
@@ -157,7 +180,9 @@ class Unit:
             asyncio.get_running_loop().call_later(wait_ms / 1000, self._arrive)
 
     def _deliver(self, message: Message, sent_ms: float) -> None:
-        if isinstance(message, Publish):
+        if self.behind is not None:
+            self.behind.deliver(message, self.device.name, sent_ms)
+        elif isinstance(message, Publish):
             if self.link is not None and self.link.up:
                 self.link.publish(message)
             else:
@@ -265,6 +290,9 @@ class Unit:
 
     def cut(self) -> None:
         """Cut the link; what is under way on it is lost. A datagram device has none."""
+        if self.behind is not None:
+            self.behind.cut()
+            return
         if self.link is None:
             return
         under_way_ms = self.fleet.in_flight_ms

@@ -24,12 +24,14 @@ from fleet_sim.broker.memory_client import MemoryClient
 from fleet_sim.chance import stream
 from fleet_sim.clock import SimClock, SimLoop
 from fleet_sim.fleet import Agenda, Population, polled
+from fleet_sim.hub import HubUnit, hubs_of
 from fleet_sim.ledger import Ledger
 from fleet_sim.memory_net import MemoryLink, MemoryNet, listener
 from fleet_sim.scenario import Scenario
 from fleet_sim.unit import SharedSocket, Unit
 from gateway.app import ROOT, Cell, make_cell, parse
 from vendors import registry
+from vendors.sim import Addresses
 
 #: Every simulated run begins on Monday, 5 January 2026, 00:00 UTC.
 EPOCH_MS: Final = 1_767_571_200_000
@@ -100,6 +102,12 @@ class VirtualRun:
         ]
         for unit in self.units:
             self.ledger.tally(unit.vendor).devices += 1
+        self.hubs = hubs_of(self, self.units)
+        self._at = Addresses(
+            broker=f"mqtt://{_BROKER}",
+            datagrams=":".join(map(str, _DEVICES)),
+            hubs=self._net.serve([hub for hub in self.hubs if hub.session is None]),
+        )
         self._panels = SharedSocket(self.units)
         witness = MemoryClient(self._broker, self._heard)
         witness.connect("witness", keep_alive_s=0)
@@ -118,6 +126,7 @@ class VirtualRun:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await self._net.close()
             self._broker.stop()
         return self._result(snapshots)
 
@@ -155,9 +164,7 @@ class VirtualRun:
 
     def _settings(self, population: Population) -> Mapping[str, object]:
         vendor = registry.vendor(population.vendor)
-        session = population.devices[0].session
-        address = ":".join(map(str, _DEVICES)) if session is None else f"mqtt://{_BROKER}"
-        settings = dict(population.gateway_settings(address))
+        settings = dict(population.gateway_settings(self._at))
         if "keepalive_s" in vendor.settings.model_fields:
             settings["keepalive_s"] = _KEEPALIVE_S
         return {**settings, **self.scenario.gateway.get(population.vendor, {})}
@@ -200,17 +207,23 @@ class VirtualRun:
 
     def _connect_everybody(self) -> None:
         """Not all at once, in the order of the fleet."""
+        for hub in self.hubs:
+            self._connect(hub)
         for number, unit in enumerate(self.units):
-            self._loop.call_later(number * _CONNECT_GAP_S, self._connect, unit)
+            self._loop.call_later(number * _CONNECT_GAP_S, self._begin, unit)
 
-    def _connect(self, unit: Unit) -> None:
-        if unit.device.session is None:
+    def _begin(self, unit: Unit) -> None:
+        if unit.behind is None:
+            self._connect(unit)
+        unit.live()
+
+    def _connect(self, unit: Unit | HubUnit) -> None:
+        if unit.session is None:
             unit.came_up()
         else:
             link = MemoryLink(self._broker, unit)
             unit.link = link
             link.connect()
-        unit.live()
 
     async def _look_at_states(self) -> None:
         """The retained states, as whoever comes late finds them, are part of the digest."""

@@ -8,15 +8,20 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
 
 import structlog
 
 from fleet_sim.fleet import Agenda, Population, polled
+from fleet_sim.hub import HubUnit, hubs_of
 from fleet_sim.ledger import Ledger
 from fleet_sim.unit import SharedSocket, Unit
-from vendors.sim import Publish
+from vendors.sim import Addresses, Publish
 from vendors.wire import mqtt311 as mqtt
+
+if TYPE_CHECKING:
+    from fleet_sim.hub_server import HubServer
 
 log = structlog.get_logger("fleet_sim.wire")
 
@@ -35,12 +40,12 @@ def wall_ms() -> int:
 
 
 class BoardLink(asyncio.Protocol):
-    """A board's MQTT 3.1.1 client: as little of one as boards have."""
+    """A board's MQTT 3.1.1 client: as little of one as boards have; or a hub's."""
 
-    def __init__(self, unit: Unit) -> None:
-        assert unit.device.session is not None
+    def __init__(self, unit: Unit | HubUnit) -> None:
+        assert unit.session is not None
         self._unit = unit
-        self._session = unit.device.session
+        self._session = unit.session
         self._transport: asyncio.Transport | None = None
         self._buffer = b""
         self.up = False
@@ -163,6 +168,8 @@ class WireFleet:
         self._tasks: list[asyncio.Task[None]] = []
         self._socket: asyncio.DatagramTransport | None = None
         self._panels = SharedSocket(self.units)
+        self.hubs = hubs_of(self, self.units)
+        self.server: HubServer | None = None
         for unit in self.units:
             self.ledger.tally(unit.vendor).devices += 1
 
@@ -178,21 +185,38 @@ class WireFleet:
         )
         return int(self._socket.get_extra_info("sockname")[1])
 
+    async def open_hubs(self, folder: Path) -> Addresses:
+        """Let the hubs that are servers listen; where they all are, without a broker."""
+        servers = [hub for hub in self.hubs if hub.session is None]
+        if servers:
+            # Only a fleet with such hubs needs an HTTP server.
+            from fleet_sim.hub_server import HubServer  # noqa: PLC0415 -- see above
+
+            self.server = HubServer(servers, folder)
+            await self.server.open()
+            return Addresses(hubs=self.server.urls, ca_file=self.server.ca_file)
+        return Addresses()
+
     async def start(self, connects_per_s: float = 500.0) -> None:
         """Connect everybody, not all at once, and let people begin."""
         self._tasks.append(asyncio.create_task(self._clockwork()))
+        for hub in self.hubs:
+            if hub.session is not None:
+                self._tasks.append(asyncio.create_task(self._keep(hub)))
+            else:
+                hub.came_up()
         for unit in self.units:
-            if unit.device.session is not None:
+            if unit.session is not None:
                 self._tasks.append(asyncio.create_task(self._keep(unit)))
                 await asyncio.sleep(1 / connects_per_s)
-            else:
+            elif unit.behind is None:
                 unit.came_up()
             unit.live()
 
-    async def _keep(self, unit: Unit) -> None:
+    async def _keep(self, unit: Unit | HubUnit) -> None:
         """Hold one device's connection, and make it again as its firmware does."""
         loop = asyncio.get_running_loop()
-        assert unit.device.session is not None
+        assert unit.session is not None
         while True:
             try:
                 async with asyncio.timeout(_CONNECT_S):
@@ -207,7 +231,7 @@ class WireFleet:
                 unit.link = None
                 link.drop()
             # Boards that went together do not come back in the same millisecond.
-            await asyncio.sleep(unit.device.session.reconnect_s * unit.rng.uniform(*_SPREAD))
+            await asyncio.sleep(unit.session.reconnect_s * unit.rng.uniform(*_SPREAD))
 
     async def _clockwork(self) -> None:
         while True:
@@ -228,14 +252,16 @@ class WireFleet:
 
     async def stop(self) -> None:
         """Disconnect everybody politely."""
-        for unit in self.units:
-            if unit.link is not None:
-                unit.link.leave()
+        for link in [each.link for each in self.units] + [each.link for each in self.hubs]:
+            if link is not None:
+                link.leave()
         await asyncio.sleep(0)
         for task in self._tasks:
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.server is not None:
+            await self.server.close()
         if self._socket is not None:
             self._socket.close()
 

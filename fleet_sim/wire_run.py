@@ -7,7 +7,7 @@ hurry as much more. Devices and links keep their own times, as does the gateway.
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, Protocol
@@ -22,6 +22,7 @@ from fleet_sim.meter import Meter, Row
 from fleet_sim.scenario import Act, Scenario
 from fleet_sim.wire import WireFleet, Witness, forget, wall_ms
 from gateway.app import ROOT
+from vendors.sim import Addresses
 from vendors.wire import mqtt311
 
 _SITE: Final = "sim"
@@ -105,10 +106,15 @@ async def play(
             played = _Run(scenario, seed, seconds or scenario.seconds, found, watch)
             fleet = played.fleet
             try:
-                port = await fleet.open_datagrams()
+                hubs = await fleet.open_hubs(folder)
+                at = replace(
+                    hubs,
+                    broker=found.url,
+                    datagrams=f"127.0.0.1:{await fleet.open_datagrams()}",
+                )
                 # Heard from the first word on: panels answer before the gateway says it is ready.
                 await played.listen()
-                async with stage.gateway(played.config(port, folder), folder) as gateway:
+                async with stage.gateway(played.config(at, folder), folder) as gateway:
                     played.watched = [each for each in (process, gateway) if each is not None]
                     played.say(
                         f"broker {found.kind} at {found.url}, gateway is process {gateway.pid}"
@@ -151,14 +157,12 @@ class _Run:
             broker=(broker.host, broker.port),
         )
 
-    def config(self, port: int, folder: Path) -> str:
+    def config(self, at: Addresses, folder: Path) -> str:
         """The gateway's configuration file."""
         cells = []
         for population in self.fleet.populations:
-            on_mqtt = population.devices[0].session is not None
-            address = self._broker.url if on_mqtt else f"127.0.0.1:{port}"
             told = self._scenario.gateway.get(population.vendor, {})
-            settings = {**population.gateway_settings(address), **told}
+            settings = {**population.gateway_settings(at), **told}
             cells.append(
                 {"vendor": population.vendor, "settings": settings, "health_interval_ms": 500}
             )

@@ -7,10 +7,10 @@ from typing import Final
 
 import structlog
 
-from devices.command import COMMANDS, Command, CommandSpec, Outcome, Reason
+from devices.command import COMMANDS, NEAR_PCT, Command, CommandSpec, Outcome, Reason
 from devices.errors import FleetError, RefusedError, RejectedError
 from devices.health import Reachability
-from devices.reading import FRESH
+from devices.reading import FRESH, Value
 from devices.twin import Change, Known, Twin
 from gateway.request import argument_problem, axis_of, part_problem
 from vendors.api import Adapter, Delivery, Vendor
@@ -83,9 +83,26 @@ class Run:
             for name, reasons in self.spec.failed.items():
                 if change.axis == self.axis(name):
                     self.failure = reasons.get(str(change.known.value), self.failure)
-            for name, values in self.spec.done.items():
-                if change.axis == self.axis(name) and change.known.value in values:
+            for name in self.wanted:
+                if change.axis == self.axis(name) and self.wants(name, change.known.value):
                     self.proven.add(name)
+
+    @property
+    def wanted(self) -> Sequence[str]:
+        """What must be seen, each by a name of the command's table."""
+        return () if self.spec is None else (*self.spec.done, *self.spec.target)
+
+    def wants(self, name: str, value: Value) -> bool:
+        """Whether this value of it is what the command is for."""
+        assert self.spec is not None
+        if (argument := self.spec.target.get(name)) is None:
+            return value in self.spec.done[name]
+        aim = self.command.args[argument]
+        return (
+            isinstance(value, int | float)
+            and isinstance(aim, int | float)
+            and abs(value - aim) <= NEAR_PCT
+        )
 
     def look(self, twin: Twin | None) -> None:
         """Weigh the present state too: a repeat proves as much as a change, but fails nothing.
@@ -94,13 +111,13 @@ class Run:
         """
         if self.spec is None or self.sent_at_ms is None or twin is None:
             return
-        for name, values in self.spec.done.items():
+        for name in self.wanted:
             known = twin.axes.get(self.axis(name))
             if (
                 known is not None
                 and known.received_at_ms > self.sent_at_ms
                 and known.provenance in FRESH
-                and known.value in values
+                and self.wants(name, known.value)
             ):
                 self.proven.add(name)
 
@@ -252,10 +269,10 @@ class Desk:
                         other.stirred.set()
                         other = None
                 run.look(self._twin(command.device))
-                self._judge(run, spec)
+                self._judge(run)
                 now_ms = self._now_ms()
-                if sending is None and ask_at_ms is not None and now_ms >= ask_at_ms:
-                    await _cancelled(asking)
+                due = sending is None and ask_at_ms is not None and now_ms >= ask_at_ms
+                if due and (asking is None or asking.done()):
                     asking = asyncio.ensure_future(self._ask(command.device))
                     ask_at_ms = now_ms + (every_ms or 0)
                 if sending is None and again_at_ms is not None and now_ms >= again_at_ms:
@@ -266,11 +283,11 @@ class Desk:
             await _cancelled(sending)
             await _cancelled(asking)
 
-    def _judge(self, run: Run, spec: CommandSpec) -> None:
+    def _judge(self, run: Run) -> None:
         """End the run if the evidence, the hour or the house says so."""
         if run.failure is not None:
             raise _EndError(Outcome.FAILED, run.failure)
-        if run.proven.issuperset(spec.done):
+        if run.proven.issuperset(run.wanted):
             raise _EndError(Outcome.SUCCEEDED)
         if run.superseded:
             raise _EndError(Outcome.FAILED, Reason.SUPERSEDED)

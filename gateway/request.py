@@ -78,7 +78,9 @@ def _validator(properties: bytes) -> jsonschema_rs.Draft4Validator:
             "type": "object",
             "properties": orjson.loads(properties),
             "additionalProperties": False,
-        }
+            "required": list(orjson.loads(properties)),
+        },
+        mask="the value",  # it may be a PIN, and the reason goes onto the bus
     )
 
 

@@ -6,11 +6,12 @@ but the `Random` it was made with.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import NamedTuple, Protocol
 
 from devices.reading import Value
+from vendors.http import HttpReply, HttpRequest, Pairs
 
 
 class Publish(NamedTuple):
@@ -35,7 +36,40 @@ class Push(NamedTuple):
     to: tuple[str, int]
 
 
-Message = Publish | Reply | Push
+class Webhook(NamedTuple):
+    """An HTTP request that a hub or cloud makes to somebody who asked to be told."""
+
+    url: str
+    body: bytes = b""
+    method: str = "POST"
+    headers: Pairs = ()
+
+
+class WsText(NamedTuple):
+    """A WebSocket text message; `peer` names the connection, whichever way it goes."""
+
+    peer: str
+    text: str
+
+
+class WsOpen(NamedTuple):
+    """Somebody opens a WebSocket; an `answer` of the hub refuses it."""
+
+    peer: str
+    request: HttpRequest
+
+
+class WsClose(NamedTuple):
+    """A WebSocket is closed, by either end."""
+
+    peer: str
+    code: int = 1000
+
+
+#: What leaves a device or its hub. The answer to an HTTP request is `HubEffects.answer`.
+Message = Publish | Reply | Push | Webhook | WsText | WsClose
+#: What reaches a hub.
+Arrival = Publish | HttpRequest | WsOpen | WsText | WsClose
 
 
 class Truth(NamedTuple):
@@ -75,16 +109,59 @@ class MqttSession:
     reconnect_s: float = 0.5
 
 
+class HubEffects(NamedTuple):
+    """What one call to a hub did.
+
+    `answer` to the HTTP request (or the WebSocket's opening) that was made; None to an HTTP
+    request cuts the connection without a word. `about` names the device that the request was
+    for, empty if it was for the hub. `messages` are the hub's own; what became of its devices
+    is in `devices`, by name. `wake_at_ms` replaces any earlier wish of the hub's own.
+    """
+
+    answer: HttpReply | None = None
+    about: str = ""
+    messages: Sequence[Message] = ()
+    devices: Mapping[str, "Effects"] = {}
+    wake_at_ms: int | None = None
+
+
+class Hub(Protocol):
+    """What speaks for its devices at one address or on one connection: a bridge, a hub, a cloud.
+
+    A device that is a server itself is a hub of one. What its devices send (`Effects.messages`)
+    leaves by the hub. `session` is its connection to a broker, if it has one; otherwise it is an
+    HTTP and WebSocket server, over TLS if `tls`, and `connected` is its power.
+    """
+
+    name: str
+    session: MqttSession | None
+    tls: bool
+
+    def connected(self, now_ms: int) -> HubEffects:
+        """The link to the broker came up; for a server: power on."""
+
+    def disconnected(self, now_ms: int) -> HubEffects:
+        """The link went away."""
+
+    def receive(self, message: Arrival, now_ms: int) -> HubEffects:
+        """Something arrived from the host side."""
+
+    def wake(self, now_ms: int) -> HubEffects:
+        """A planned moment of the hub's own has come."""
+
+
 class SimDevice(Protocol):
     """One simulated device.
 
-    `name` is its id on the bus. `session` is set for MQTT devices; datagram devices have
-    `serial` instead and receive raw datagrams.
+    `name` is its id on the bus. `session` is set for devices that are MQTT clients themselves;
+    datagram devices have `serial` instead and receive raw datagrams. A device behind a hub has
+    that `hub` and neither: its hub is spoken to, and only `wake` and `act` of it are called.
     """
 
     name: str
     session: MqttSession | None
     serial: int | None
+    hub: Hub | None
 
     def connected(self, now_ms: int) -> Effects:
         """The link came up (MQTT CONNACK); for a datagram device: power on."""
@@ -112,6 +189,21 @@ class FleetSpec:
     options: Mapping[str, object]
 
 
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where a gateway finds a fleet.
+
+    `broker`: URL of the MQTT broker that its devices use. `datagrams`: `host:port` of the socket
+    that its datagram devices share. `hubs`: by name of the hub, `http://host:port`, or `https://`
+    with the PEM file of the authority that signed its certificate in `ca_file`.
+    """
+
+    broker: str = ""
+    datagrams: str = ""
+    hubs: Mapping[str, str] = field(default_factory=dict)
+    ca_file: str = ""
+
+
 class SimulatorModule(Protocol):
     """What a vendor's `simulator` module offers to a fleet.
 
@@ -126,11 +218,8 @@ class SimulatorModule(Protocol):
     def fleet(self, spec: FleetSpec, rng_for: "RandomFor") -> Sequence[SimDevice]:
         """Make the devices; each takes chance from `rng_for(its name)` only."""
 
-    def gateway_settings(self, spec: FleetSpec, address: str) -> Mapping[str, object]:
-        """The `settings` of a gateway cell that listens to this fleet at `address`.
-
-        `address` is the broker URL for MQTT vendors, `host:port` of the device side otherwise.
-        """
+    def gateway_settings(self, spec: FleetSpec, at: Addresses) -> Mapping[str, object]:
+        """The `settings` of a gateway cell that listens to this fleet at these addresses."""
 
 
 class RandomFor(Protocol):

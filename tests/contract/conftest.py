@@ -18,18 +18,41 @@ from typing import Any, Final
 import mqtt5
 import pytest
 
-from devices.command import COMMANDS, Command
+from devices.command import COMMANDS, NEAR_PCT, Command
 from devices.errors import DecodeError, RefusedError, RejectedError, UnavailableError
 from devices.reading import Happening, Reading, Value
 from devices.twin import Twin
 from fleet_sim.chance import stream
 from fleet_sim.clock import SimLoop
+from fleet_sim.memory_web import MemoryWeb
 from vendors import registry
 from vendors.api import Frame, Vendor
-from vendors.sim import Effects, FleetSpec, Message, Publish, Reply, SimDevice, Truth
+from vendors.http import HttpReply, HttpRequest
+from vendors.sim import (
+    Addresses,
+    Effects,
+    FleetSpec,
+    Hub,
+    HubEffects,
+    Message,
+    Publish,
+    Push,
+    Reply,
+    SimDevice,
+    Truth,
+    Webhook,
+    WsClose,
+    WsOpen,
+    WsText,
+)
 
 EPOCH_MS: Final = 1_767_225_600_000
 PANELS_AT: Final = ("192.0.2.1", 60_000)
+#: What the commands that take arguments are given.
+ARGUMENTS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "MoveToPosition": {"position_pct": 40},
+    "SetCredential": {"pin": "271828"},
+}
 
 
 class MqttPeer:
@@ -117,10 +140,76 @@ class MemoryWire:
     abort = close
 
 
-class Network:
+class StreetHub:
+    """A hub of the street, as `fleet_sim.memory_web` meets it."""
+
+    def __init__(self, street: "Street", hub: Hub) -> None:
+        self.hub = hub
+        self.outlet: Any = None
+        self.powered = False
+        self._street = street
+        self._timer: asyncio.TimerHandle | None = None
+
+    def fault_at(self, device: str = "") -> None:
+        del device
+
+    def begin(self) -> None:
+        self.powered = True
+        self.apply(self.hub.connected(self._street.now_ms()))
+
+    def apply(self, effects: HubEffects) -> None:
+        street = self._street
+        for name, each in effects.devices.items():
+            street.apply(street.by_name[name], each)
+        street.sent += effects.messages
+        for message in effects.messages:
+            self.carry(message)
+        if effects.wake_at_ms is not None:
+            if self._timer is not None:
+                self._timer.cancel()
+            delay_s = max(0, effects.wake_at_ms - street.now_ms()) / 1_000
+            self._timer = street.loop.call_later(delay_s, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        self.apply(self.hub.wake(self._street.now_ms()))
+
+    def carry(self, message: Message, device: str = "") -> None:
+        match message:
+            case Publish():
+                if self._street.peer is not None:
+                    self._street.peer.publish(message)
+            case Webhook():
+                self.outlet.webhook(self, message, device, self._street.now_ms())
+            case WsText() | WsClose():
+                self.outlet.websocket(self, message)
+
+    async def request(self, request: HttpRequest) -> HttpReply | None:
+        effects = self.hub.receive(request, self._street.now_ms())
+        self.apply(effects)
+        if effects.answer is not None:
+            if effects.answer.delay_ms:
+                await asyncio.sleep(effects.answer.delay_ms / 1_000)
+            self._street.sent.append(effects.answer)
+        return effects.answer
+
+    def opened(self, peer: str, request: HttpRequest) -> HttpReply | None:
+        effects = self.hub.receive(WsOpen(peer, request), self._street.now_ms())
+        self.apply(effects)
+        return effects.answer
+
+    def heard(self, message: WsText | WsClose) -> None:
+        self.apply(self.hub.receive(message, self._street.now_ms()))
+
+    def undelivered(self, device: str, since_ms: float) -> None:
+        del device, since_ms
+
+
+class Network(MemoryWeb):
     """`Port.network`: what `vendors.wire` asks for instead of sockets."""
 
     def __init__(self, street: "Street") -> None:
+        super().__init__()
         self._street = street
 
     async def mqtt_opener(self, factory: Callable[[], asyncio.Protocol]) -> tuple[Any, Any]:
@@ -151,11 +240,18 @@ class Street:
         self.devices: Sequence[SimDevice] = self.module.fleet(
             spec, lambda name: stream(seed, f"{vendor.name}/{name}")
         )
+        self.by_name = {device.name: device for device in self.devices}
+        hubs = {id(device.hub): device.hub for device in self.devices if device.hub is not None}
+        self.hubs = {key: StreetHub(self, hub) for key, hub in hubs.items()}
         self.rng = Random(seed)
         self.network = Network(self)
+        servers: Any = [hub for hub in self.hubs.values() if hub.hub.session is None]
+        self.at = Addresses(
+            "mqtt://broker.example", ":".join(map(str, PANELS_AT)), self.network.serve(servers)
+        )
         self.peer: MqttPeer | None = None
         self.wires: list[MemoryWire] = []
-        self.sent: list[Message] = []
+        self.sent: list[Message | HttpReply] = []
         self.cut_off: set[str] = set()
         self.said_without_link: list[Message] = []
         self.frames: list[Frame] = []
@@ -168,13 +264,7 @@ class Street:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._begun = False
         self._asker: MemoryWire | None = None
-        host, port = PANELS_AT
-        mqtt = self.devices[0].session is not None
-        self.settings = vendor.settings.model_validate(
-            self.module.gateway_settings(
-                spec, "mqtt://broker.example" if mqtt else f"{host}:{port}"
-            )
-        )
+        self.settings = vendor.settings.model_validate(self.module.gateway_settings(spec, self.at))
         self._decode = vendor.decoder(self.settings)
         self.adapter = vendor.connect(self.settings, self)
 
@@ -223,8 +313,11 @@ class Street:
         """Power on, once somebody listens."""
         if not self._begun:
             self._begun = True
+            for hub in self.hubs.values():
+                hub.begin()
             for device in self.devices:
-                self.apply(device, device.connected(self.now_ms()))
+                if device.hub is None:
+                    self.apply(device, device.connected(self.now_ms()))
 
     def apply(self, device: SimDevice, effects: Effects) -> None:
         """Carry the messages, keep the truths, plan."""
@@ -232,7 +325,10 @@ class Street:
         if device.name in self.cut_off:
             self.said_without_link += effects.messages
         for message in effects.messages:
-            self._carry(message)
+            if device.hub is not None:
+                self.hubs[id(device.hub)].carry(message, device.name)
+            else:
+                self._carry(message)
         self.truths += effects.truths
         if (timer := self._timers.pop(device.name, None)) is not None:
             timer.cancel()
@@ -249,6 +345,8 @@ class Street:
             [self._asker]
             if isinstance(message, Reply)
             else [wire for wire in self.wires if wire.address[1] == message.to[1]]
+            if isinstance(message, Push)
+            else []
         )
         for wire in wires:
             if wire is not None:
@@ -277,11 +375,16 @@ class Street:
     def command(self, message: Publish) -> None:
         """Somebody published: each board with a link gets what it subscribed to."""
         for device in self.devices:
-            assert device.session is not None
-            if device.name not in self.cut_off and any(
-                _matches(topic, message.topic) for topic, _ in device.session.subscriptions
-            ):
+            if device.session is None or device.name in self.cut_off:
+                continue
+            if any(_matches(topic, message.topic) for topic, _ in device.session.subscriptions):
                 self.apply(device, device.receive(message, self.now_ms()))
+        for hub in self.hubs.values():
+            session = hub.hub.session
+            if session is not None and any(
+                _matches(topic, message.topic) for topic, _ in session.subscriptions
+            ):
+                hub.apply(hub.hub.receive(message, self.now_ms()))
 
     def datagram(self, data: bytes, wire: MemoryWire) -> None:
         """The adapter asked: whoever is meant answers."""
@@ -306,25 +409,41 @@ class Street:
             self.act(device, dice[device.name].choice(habits))
             due[device.name] += dice[device.name].expovariate(1 / gap_s)
 
+    def part(self, name: str) -> str:
+        """The first part of the kind that the command acts on; empty if it is the device."""
+        kind, spec = self.vendor.kind, COMMANDS[self.vendor.kind.name][name]
+        axes = [*spec.done, *spec.known]
+        if all(axis in kind.axes for axis in axes):
+            return ""
+        return next(f"{part}.1" for part, has in kind.parts.items() if set(axes) <= set(has))
+
     async def send(self, device: SimDevice, name: str, timeout_ms: int | None = None) -> bool:
         """Have the adapter send a command to the device (its first part); whether it left."""
-        part = f"{next(iter(self.vendor.kind.parts))}.1" if self.vendor.kind.parts else ""
         timeout_ms = timeout_ms or COMMANDS[self.vendor.kind.name][name].timeout_ms
-        command = Command("c", device.name, name, self.now_ms() + timeout_ms, part)
+        until_ms = self.now_ms() + timeout_ms
+        command = Command(
+            "c", device.name, name, until_ms, self.part(name), ARGUMENTS.get(name, {})
+        )
         try:
             await self.adapter.send(command)
         except (RefusedError, RejectedError, UnavailableError):
             return False
         return True
 
-    def holds(self, device: SimDevice, wanted: Mapping[str, Sequence[str]]) -> bool:
-        """Whether the device's twin (its first part) shows one of the wanted values."""
-        twin = self.twins.get(device.name)
-        part = f"{next(iter(self.vendor.kind.parts))}.1." if self.vendor.kind.parts else ""
+    def holds(self, device: SimDevice, name: str, *, already: bool = False) -> bool:
+        """Whether the device's twin shows that the command is done (was so `already`)."""
+        spec = COMMANDS[self.vendor.kind.name][name]
+        wanted = (already and spec.already) or spec.done
+        twin, part = self.twins.get(device.name), self.part(name)
         axes = twin.axes if twin is not None else {}
-        return bool(wanted) and all(
-            (known := axes.get(part + axis)) is not None and known.value in values
-            for axis, values in wanted.items()
+        at = {axis: axes.get(f"{part}.{axis}" if part else axis) for axis in wanted}
+        if not all(known and known.value in wanted[axis] for axis, known in at.items()):
+            return False
+        return all(
+            (known := axes.get(axis)) is not None
+            and isinstance(known.value, int)
+            and abs(known.value - ARGUMENTS[name][argument]) <= NEAR_PCT
+            for axis, argument in spec.target.items()
         )
 
     def finally_true(self, device: str) -> dict[str, Value]:
@@ -337,7 +456,13 @@ class Street:
 
 
 def _matches(pattern: str, topic: str) -> bool:
-    return pattern == topic or (pattern.endswith("/#") and topic.startswith(pattern[:-1]))
+    levels, wanted = topic.split("/"), pattern.split("/")
+    if wanted[-1] == "#":
+        levels = levels[: len(wanted) - 1]
+        wanted = wanted[:-1]
+    return len(levels) == len(wanted) and all(
+        want in ("+", level) for want, level in zip(wanted, levels, strict=True)
+    )
 
 
 Play = Callable[[Street], Coroutine[Any, Any, None]]
@@ -363,11 +488,14 @@ def street() -> Callable[..., Street]:
             loop = asyncio.get_running_loop()
             here = Street(registry.vendor(vendor), loop, count, seed)
             running = loop.create_task(here.adapter.run())
+            if any(hub.hub.session is None for hub in here.hubs.values()):
+                here.begin()
             await asyncio.sleep(5)
             await play(here)
             running.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await running
+            await here.network.close()
             return here
 
         with asyncio.Runner(loop_factory=SimLoop) as runner:

@@ -20,7 +20,7 @@ from devices.errors import DecodeError
 from devices.reading import Reading
 from vendors import registry
 from vendors.api import Decode, Fact, Frame
-from vendors.sim import FleetSpec, Publish, SimDevice
+from vendors.sim import Addresses, FleetSpec, Publish, SimDevice
 
 FOLDER: Final = os.environ.get("DOORFLEET_RECORDINGS", "")
 VENDORS: Final = ("nuki", "ratgdo", "uhppote")
@@ -88,8 +88,8 @@ def device_of(vendor: str) -> SimDevice:
 def decoder_of(vendor: str, case: str) -> Decode:
     found = registry.vendor(vendor)
     module = import_module(found.simulator)
-    address = "mqtt://broker.example" if device_of(vendor).session else "192.0.2.1:60000"
-    settings = module.gateway_settings(FleetSpec(1, vendor, NOW_MS, {}), address)
+    at = Addresses("mqtt://broker.example", "192.0.2.1:60000")
+    settings = module.gateway_settings(FleetSpec(1, vendor, NOW_MS, {}), at)
     return found.decoder(
         found.settings.model_validate(dict(settings) | SETTINGS.get((vendor, case), {}))
     )

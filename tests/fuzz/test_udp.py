@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet_sim.clock import SimLoop
-from vendors.wire.udp import Address, NoReplyError, NotSentError, Requester
+from vendors.wire.errors import NoReplyError, NotSentError
+from vendors.wire.udp import Address, Requester
 
 TIMEOUT_MS = 100
 ATTEMPTS_MAX = 3

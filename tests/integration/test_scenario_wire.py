@@ -12,12 +12,13 @@ from fleet_sim.meter import Row
 from fleet_sim.scenario import Scenario
 
 FLEET = {"nuki": 4, "ratgdo": 4, "uhppote": 2}
-SECONDS = 9.0
+SECONDS = 11.0
 #: Three vendors, each ill in its own way at the same time; every fault has its turn.
 TURNS = (
     {"nuki": "hang", "ratgdo": "disconnect_storm", "uhppote": "silence"},
     {"nuki": "malformed", "ratgdo": "duplicate", "uhppote": "slow"},
     {"nuki": "slow", "ratgdo": "flood", "uhppote": "malformed"},
+    {"nuki": "error_answers", "ratgdo": "bad_certificate", "uhppote": "hang"},
 )
 
 

@@ -14,6 +14,7 @@ from fleet_sim.broker.tcp import TcpBroker
 from fleet_sim.fleet import Population
 from fleet_sim.wire import WireFleet, wall_ms
 from gateway.app import Cell, make_cell, parse
+from vendors.sim import Addresses
 
 PANELS = 10
 POLL_MS = 200
@@ -45,7 +46,9 @@ class Site:
                     {
                         "vendor": "uhppote",
                         "settings": {
-                            **self._population.gateway_settings(f"127.0.0.1:{self._port}"),
+                            **self._population.gateway_settings(
+                                Addresses(datagrams=f"127.0.0.1:{self._port}")
+                            ),
                             "poll_ms": POLL_MS,
                             "timeout_ms": 200,
                             "retry_max_ms": 500,

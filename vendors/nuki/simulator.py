@@ -15,7 +15,17 @@ from typing import Final
 from devices.errors import ConfigError
 from devices.reading import Value
 from vendors.nuki.discovery import announcement
-from vendors.sim import Effects, FleetSpec, Message, MqttSession, Publish, RandomFor, Truth
+from vendors.sim import (
+    Addresses,
+    Effects,
+    FleetSpec,
+    Hub,
+    Message,
+    MqttSession,
+    Publish,
+    RandomFor,
+    Truth,
+)
 
 #: Rates per device and day.
 HABITS: Final[Mapping[str, float]] = {
@@ -95,6 +105,7 @@ class Lock:
     """One lock on one door: a `vendors.sim.SimDevice`."""
 
     serial: int | None = None
+    hub: Hub | None = None
 
     def __init__(self, name: str, rng: Random) -> None:
         self.name = name
@@ -400,7 +411,7 @@ def fleet(spec: FleetSpec, rng_for: RandomFor) -> Sequence[Lock]:
     return [Lock(name, rng_for(name)) for name in names]
 
 
-def gateway_settings(spec: FleetSpec, address: str) -> Mapping[str, object]:
+def gateway_settings(spec: FleetSpec, at: Addresses) -> Mapping[str, object]:
     """A cell that listens to every lock on the broker."""
     del spec
-    return {"url": address}
+    return {"url": at.broker}

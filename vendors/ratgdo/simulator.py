@@ -16,7 +16,17 @@ from typing import Final
 from devices.errors import ConfigError
 from vendors.ratgdo.discovery import announcements
 from vendors.ratgdo.opener import PEOPLE, Opener
-from vendors.sim import Effects, FleetSpec, Message, MqttSession, Publish, RandomFor, Truth
+from vendors.sim import (
+    Addresses,
+    Effects,
+    FleetSpec,
+    Hub,
+    Message,
+    MqttSession,
+    Publish,
+    RandomFor,
+    Truth,
+)
 
 #: Rates per device and day. A household leaves and comes home twice; the rest is what happens.
 HABITS: Final[Mapping[str, float]] = {
@@ -117,6 +127,7 @@ class Garage:
     """One board with its opener: a `vendors.sim.SimDevice`."""
 
     serial: int | None = None
+    hub: Hub | None = None
 
     def __init__(self, name: str, rng: Random, prefix: str = _PREFIX) -> None:
         self.name = name
@@ -357,6 +368,6 @@ def fleet(spec: FleetSpec, rng_for: RandomFor) -> Sequence[Garage]:
     return [Garage(name, rng_for(name), prefix) for name in names]
 
 
-def gateway_settings(spec: FleetSpec, address: str) -> Mapping[str, object]:
+def gateway_settings(spec: FleetSpec, at: Addresses) -> Mapping[str, object]:
     """A cell that listens to all boards below their prefix."""
-    return {"url": address, "prefix": str(spec.options.get("topic_prefix", _PREFIX))}
+    return {"url": at.broker, "prefix": str(spec.options.get("topic_prefix", _PREFIX))}

@@ -25,7 +25,8 @@ from vendors.uhppote import codec, packets
 from vendors.uhppote.panel import Panel
 from vendors.uhppote.settings import UhppoteSettings, address_of
 from vendors.wire.backoff import Backoff
-from vendors.wire.udp import Address, NoReplyError, NotSentError, Requester, UdpEndpoint
+from vendors.wire.errors import NoReplyError, NotSentError
+from vendors.wire.udp import Address, Requester, UdpEndpoint
 
 log = structlog.get_logger("vendors.uhppote")
 

@@ -12,7 +12,8 @@ from vendors.api import Frame, Port
 from vendors.uhppote import packets
 from vendors.uhppote.settings import PanelSettings, UhppoteSettings, address_of
 from vendors.wire.backoff import Backoff
-from vendors.wire.udp import Address, NoReplyError, NotSentError, Requester
+from vendors.wire.errors import NoReplyError, NotSentError
+from vendors.wire.udp import Address, Requester
 
 log = structlog.get_logger("vendors.uhppote")
 

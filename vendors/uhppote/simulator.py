@@ -15,8 +15,10 @@ from typing import Any, Final
 
 from devices.errors import ConfigError
 from vendors.sim import (
+    Addresses,
     Effects,
     FleetSpec,
+    Hub,
     Message,
     MqttSession,
     Publish,
@@ -92,6 +94,7 @@ class SimPanel:
     """One panel: a `vendors.sim.SimDevice`."""
 
     session: MqttSession | None = None
+    hub: Hub | None = None
 
     def __init__(self, serial: int, doors: int, records_max: int, rng: Random) -> None:
         self.name = str(serial)
@@ -457,13 +460,13 @@ def _option(spec: FleetSpec, name: str, absent: int, maximum: int) -> int:
     return value
 
 
-def gateway_settings(spec: FleetSpec, address: str) -> Mapping[str, object]:
-    """A cell that polls every panel at `address` (host:port) and listens beside it."""
-    host = address.partition(":")[0]
+def gateway_settings(spec: FleetSpec, at: Addresses) -> Mapping[str, object]:
+    """A cell that polls every panel at their common socket and listens beside it."""
+    host = at.datagrams.partition(":")[0]
     doors = _option(spec, "doors", 4, 4)
     return {
         "panels": [
-            {"serial": _SERIAL_BASE + number, "address": address, "doors": doors}
+            {"serial": _SERIAL_BASE + number, "address": at.datagrams, "doors": doors}
             for number in range(1, spec.count + 1)
         ],
         "bind": f"{host}:0",

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol, TypeAlias, cast
 
+from vendors.wire.errors import NoReplyError, NotSentError
+
 Address: TypeAlias = tuple[str, int]
 OnDatagram: TypeAlias = Callable[[bytes, Address], None]
 
@@ -47,14 +49,6 @@ DatagramOpener: TypeAlias = Callable[
 
 class PortTakenError(OSError):
     """The operator's move: another process has the port; the text says which, if known."""
-
-
-class NotSentError(Exception):
-    """Nothing left us: too many requests are open, or the socket is gone or full."""
-
-
-class NoReplyError(Exception):
-    """It left us and nobody answered in time: whether it had an effect is unknown."""
 
 
 class UdpEndpoint(asyncio.DatagramProtocol):

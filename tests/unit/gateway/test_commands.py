@@ -25,6 +25,12 @@ from vendors.api import Delivery
 
 EPOCH_MS: Final = 1_790_000_000_000
 FRESH_MS: Final = 10_000
+#: What the commands need that are not complete by their name.
+MORE: Final[dict[str, dict[str, Any]]] = {
+    "MoveToPosition": {"args": {"position_pct": 40}},
+    "SetCredential": {"part": "credential.3", "args": {"pin": "271828"}},
+    "ClearCredential": {"part": "credential.3"},
+}
 UNLOCKED: Final = {"lock_state": "Unlocked", "reachability": "Online"}
 
 
@@ -146,16 +152,67 @@ def test_into_silence_nothing_is_said_twice_but_what_shuts(
     async def story() -> None:
         rig = Rig(KINDS[kind], delivery=delivery)
         spec = COMMANDS[kind][name]
-        rig.on_refresh = lambda: rig.says(main_state="Moving") if kind == "closure" else None
-        moving = {"position": "PartiallyOpened", "main_state": "Moving", "reachability": "Online"}
+        going = {"main_state": "Moving", "position_pct": 70}
+        rig.on_refresh = lambda: rig.says(**going) if kind == "closure" else None
+        moving = {"position": "PartiallyOpened", "reachability": "Online", **going}
         rig.says(**(moving if kind == "closure" else {"reachability": "Online"}))
 
-        rig.ask(name)
+        rig.ask(name, **MORE.get(name, {}))
 
         assert await rig.outcome() == ("unknown", "deadline")
         assert len(rig.sent) == (2 if spec.repeatable else 1)
         opens = name in {"MoveToFullyOpen", "UnlockDoor", "Unlatch", "LockAndGo", "Stop"}
         assert not (opens and spec.repeatable)
+
+    in_simulated_time(story)
+
+
+@pytest.mark.parametrize(("arrived", "outcome"), [(42, "succeeded"), (55, "unknown")])
+def test_a_position_is_reached_when_it_is_near_and_the_closure_rests(
+    arrived: int, outcome: str
+) -> None:
+    async def story() -> None:
+        rig = Rig(KINDS["closure"])
+        rig.says(position_pct=0, main_state="Stopped", reachability="Online")
+        rig.ask("move", args={"position_pct": 40})
+        await asyncio.sleep(1)
+        rig.says(position_pct=20, main_state="Moving")
+        await asyncio.sleep(5)
+        assert rig.answers == []
+        rig.says(position_pct=arrived, main_state="Stopped")
+
+        assert (await rig.outcome())[0] == outcome
+
+    in_simulated_time(story)
+
+
+@pytest.mark.parametrize("pin", ["77", 271828, None])
+def test_a_pin_that_cannot_be_is_refused_and_never_repeated_to_anybody(pin: Any) -> None:
+    async def story() -> None:
+        rig = Rig()
+        rig.says(**UNLOCKED)
+        rig.ask("set-pin", part="credential.1", args={} if pin is None else {"pin": pin})
+
+        outcome, reason = await rig.outcome()
+
+        assert outcome == "rejected"
+        assert reason is not None
+        assert reason.startswith("invalid_argument: args")
+        assert "77" not in reason
+        assert "271828" not in reason
+        assert rig.sent == []
+
+    in_simulated_time(story)
+
+
+def test_a_slot_that_is_in_use_is_not_overwritten() -> None:
+    async def story() -> None:
+        rig = Rig()
+        rig.says(**{**UNLOCKED, "credential.1.status": "OccupiedDisabled"})
+        rig.ask("set-pin", part="credential.1", args={"pin": "271828"})
+
+        assert await rig.outcome() == ("rejected", "occupied")
+        assert rig.sent == []
 
     in_simulated_time(story)
 

@@ -6,7 +6,7 @@ import pytest
 
 from devices.errors import ConfigError
 from vendors.nuki.simulator import Lock, fleet, gateway_settings
-from vendors.sim import Effects, FleetSpec, Publish
+from vendors.sim import Addresses, Effects, FleetSpec, Publish
 
 BASE = "nuki/39000001"
 TRAVEL_MS = 4_000
@@ -186,4 +186,4 @@ def test_ids_are_eight_upper_case_hex_digits_and_options_are_refused() -> None:
     assert [locks[0].name, locks[10].name] == ["39000001", "3900000B"]
     with pytest.raises(ConfigError, match="colour"):
         fleet(FleetSpec(1, "x", 0, {"colour": 1}), lambda _: Random(1))
-    assert gateway_settings(FleetSpec(1, "x", 0, {}), "mqtt://b") == {"url": "mqtt://b"}
+    assert gateway_settings(FleetSpec(1, "x", 0, {}), Addresses("mqtt://b")) == {"url": "mqtt://b"}

@@ -7,7 +7,7 @@ import pytest
 from devices.errors import ConfigError
 from vendors.ratgdo.opener import Opener
 from vendors.ratgdo.simulator import Garage, fleet, gateway_settings
-from vendors.sim import Effects, FleetSpec, Publish
+from vendors.sim import Addresses, Effects, FleetSpec, Publish
 
 BASE = "home/garage/Left"
 BIRTH_MS = 2_000
@@ -228,4 +228,7 @@ def test_options_are_checked_and_the_prefix_is_the_boards() -> None:
     boards = fleet(spec, lambda _: Random(1))
     assert [board.name for board in boards] == ["g-0001", "g-0002"]
     assert boards[0].session.subscriptions == (("/home/garageg-0001/command/#", 0),)
-    assert gateway_settings(spec, "mqtt://b") == {"url": "mqtt://b", "prefix": "/home/garage"}
+    assert gateway_settings(spec, Addresses("mqtt://b")) == {
+        "url": "mqtt://b",
+        "prefix": "/home/garage",
+    }

@@ -12,7 +12,7 @@ from devices.command import Command
 from devices.errors import RefusedError, RejectedError, UnavailableError
 from fleet_sim.clock import SimLoop
 from vendors.api import Frame
-from vendors.sim import Effects, FleetSpec, Reply
+from vendors.sim import Addresses, Effects, FleetSpec, Reply
 from vendors.uhppote import VENDOR, packets, simulator
 
 EPOCH_MS = 1_767_571_200_000
@@ -49,7 +49,10 @@ class Site:
         self.network = self
         spec = FleetSpec(1, "uhppote", EPOCH_MS, {})
         (self.panel,) = simulator.fleet(spec, lambda _: Random(2))
-        given = {**simulator.gateway_settings(spec, "192.0.2.1:60000"), **settings}
+        given = {
+            **simulator.gateway_settings(spec, Addresses(datagrams="192.0.2.1:60000")),
+            **settings,
+        }
         self.settings = VENDOR.settings.model_validate(given)
         self.frames: list[Frame] = []
         self.requests: list[bytes] = []

@@ -11,11 +11,10 @@ from typing import Final
 
 import pytest
 
+from vendors.wire.errors import NoReplyError, NotSentError
 from vendors.wire.udp import (
     DATAGRAM_MAX_BYTES,
     Address,
-    NoReplyError,
-    NotSentError,
     PortTakenError,
     Requester,
     UdpEndpoint,

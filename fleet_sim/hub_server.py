@@ -1,0 +1,202 @@
+"""Hubs on sockets: any number of them in one process, each at a port of its own on loopback.
+
+host ──► aiohttp server ─ port ─► HubUnit        HubUnit ──► webhooks, in the hub's order ──► host
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+from aiohttp import WSMsgType, web
+from yarl import URL
+
+from fleet_sim.certificates import Authority
+from fleet_sim.hub import HubUnit
+from vendors.http import HttpReply
+from vendors.sim import Webhook, WsClose, WsText
+from vendors.wire.webhook import request_from, response_of
+
+_HOST: Final = "127.0.0.1"
+# No simulated device takes more in; real ones take far less.
+_BODY_MAX: Final = 1024 * 1024
+_HOOK_S: Final = 10.0
+_HOOKS_MAX: Final = 4_096
+_MULTIPLE_CHOICES: Final = 300
+_TOO_LARGE: Final = HttpReply(413)
+
+
+class HubServer:
+    """All hubs of a run that are servers. An `Outlet`.
+
+    Args:
+        hubs: those without a broker session.
+        folder: where the authority's certificate is written, if one of them speaks TLS.
+    """
+
+    def __init__(self, hubs: Sequence[HubUnit], folder: Path | None = None) -> None:
+        self._hubs = hubs
+        self._folder = folder
+        #: By name of the hub, as `vendors.sim.Addresses.hubs`.
+        self.urls: dict[str, str] = {}
+        self.ca_file = ""
+        self._by_port: dict[int, HubUnit] = {}
+        self._runner: web.ServerRunner | None = None
+        self._client: aiohttp.ClientSession | None = None
+        self._calls: dict[HubUnit, asyncio.Queue[tuple[Webhook, str, float]]] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._peers: dict[str, asyncio.Queue[str | WsClose]] = {}
+        self._sockets: dict[HubUnit, set[asyncio.Transport]] = {hub: set() for hub in hubs}
+        self._numbers = count(1)
+        for hub in hubs:
+            hub.outlet = self
+
+    async def open(self) -> None:
+        """Listen, one port for each hub."""
+        authority = None
+        if any(hub.hub.tls for hub in self._hubs):
+            assert self._folder is not None, "TLS hubs need a folder"
+            authority = Authority(self._folder)
+            self.ca_file = str(authority.ca_file)
+        self._client = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=False, limit=0),  # a listener's proof is its own
+            timeout=aiohttp.ClientTimeout(total=_HOOK_S),
+        )
+        self._runner = web.ServerRunner(web.Server(self._serve, access_log=None))
+        await self._runner.setup()
+        server = self._runner.server
+        assert server is not None
+        loop = asyncio.get_running_loop()
+        self._listening = []
+        for hub in self._hubs:
+            context = authority.context(hub) if hub.hub.tls and authority is not None else None
+            listening = await loop.create_server(server, _HOST, 0, ssl=context, backlog=1024)
+            self._listening.append(listening)
+            port = listening.sockets[0].getsockname()[1]
+            self._by_port[port] = hub
+            scheme = "https" if context is not None else "http"
+            self.urls[hub.hub.name] = f"{scheme}://{_HOST}:{port}"
+
+    async def close(self) -> None:
+        """Stop listening, and let go of every connection."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for hub in self._hubs:
+            self.cut(hub)
+        if self._runner is not None:
+            for listening in self._listening:
+                listening.close()
+            await self._runner.cleanup()
+        if self._client is not None:
+            await self._client.close()
+
+    # --- being asked --------------------------------------------------------------------------
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        transport = request.transport
+        if transport is None:
+            return web.Response(status=500)
+        hub = self._by_port[transport.get_extra_info("sockname")[1]]
+        sockets = self._sockets[hub]
+        sockets.add(transport)
+        try:
+            if not hub.powered:
+                transport.abort()
+                return web.Response(status=503)
+            if request.headers.get("Upgrade", "").lower() == "websocket":
+                return await self._websocket(hub, request)
+            try:
+                asked = await request_from(request, _BODY_MAX)
+            except ValueError:
+                return response_of(_TOO_LARGE)
+            answer = await hub.request(asked)
+            if answer is None:
+                transport.abort()
+                return web.Response(status=500)
+            return response_of(answer)
+        finally:
+            sockets.discard(transport)
+
+    async def _websocket(self, hub: HubUnit, request: web.BaseRequest) -> web.StreamResponse:
+        peer = f"{hub.hub.name}/{next(self._numbers)}"
+        outgoing: asyncio.Queue[str | WsClose] = asyncio.Queue()
+        self._peers[peer] = outgoing
+        sending: asyncio.Task[None] | None = None
+        refusal: HttpReply | None = None
+        try:
+            refusal = hub.opened(peer, await request_from(request, _BODY_MAX))
+            if refusal is not None:
+                return response_of(refusal)
+            socket = web.WebSocketResponse(autoping=True)
+            await socket.prepare(request)
+            sending = asyncio.create_task(_send(socket, outgoing))
+            async for message in socket:
+                if message.type is WSMsgType.TEXT:
+                    hub.heard(WsText(peer, message.data))
+            return socket
+        finally:
+            self._peers.pop(peer, None)
+            if sending is not None:
+                sending.cancel()
+            if refusal is None:
+                hub.heard(WsClose(peer))
+
+    # --- an Outlet ----------------------------------------------------------------------------
+
+    def websocket(self, hub: HubUnit, message: WsText | WsClose) -> None:
+        """Hand it to the connection that it names; one that is gone swallows it."""
+        del hub
+        outgoing = self._peers.get(message.peer)
+        if outgoing is not None:
+            outgoing.put_nowait(message.text if isinstance(message, WsText) else message)
+
+    def webhook(self, hub: HubUnit, message: Webhook, device: str, sent_ms: float) -> None:
+        """Make the call after the hub's earlier ones."""
+        calls = self._calls.get(hub)
+        if calls is None:
+            calls = self._calls[hub] = asyncio.Queue(_HOOKS_MAX)
+            self._tasks.append(asyncio.create_task(self._call(hub, calls)))
+        try:
+            calls.put_nowait((message, device, sent_ms))
+        except asyncio.QueueFull:
+            hub.undelivered(device, sent_ms)
+
+    async def _call(self, hub: HubUnit, calls: asyncio.Queue[tuple[Webhook, str, float]]) -> None:
+        while True:
+            message, device, sent_ms = await calls.get()
+            if not await self._post(message):
+                hub.undelivered(device, sent_ms)
+
+    async def _post(self, message: Webhook) -> bool:
+        assert self._client is not None
+        with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError, ValueError):
+            async with self._client.request(
+                message.method,
+                URL(message.url, encoded=True),
+                data=message.body or None,
+                headers=list(message.headers),
+                allow_redirects=False,
+            ) as response:
+                await response.read()
+                return response.status < _MULTIPLE_CHOICES
+        return False
+
+    def cut(self, hub: HubUnit) -> None:
+        """Break every connection of this hub without a word."""
+        for transport in list(self._sockets[hub]):
+            transport.abort()
+
+
+async def _send(socket: web.WebSocketResponse, outgoing: asyncio.Queue[str | WsClose]) -> None:
+    with contextlib.suppress(ConnectionError, RuntimeError):
+        while True:
+            match await outgoing.get():
+                case str() as text:
+                    await socket.send_str(text)
+                case WsClose(code=code):
+                    await socket.close(code=code)
+                    return
