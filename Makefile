@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 # Two files at a time: most tests wait more than they compute, and none needs what another leaves.
 TOGETHER := -n 2 --dist loadfile
 
-.PHONY: check-python help setup fmt check lint types architecture test unit integration fuzz kill bench demo schemas wheel wheel-test ci clean
+.PHONY: check-python help setup fmt check lint types architecture test unit integration interop fuzz kill bench demo schemas wheel wheel-test ci clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -53,6 +53,9 @@ unit: .venv/.stamp ## only the fast ones: unit and contract
 
 integration: .venv/.stamp ## real processes and sockets on loopback
 	$(BIN)/pytest tests/integration $(ARGS)
+
+interop: .venv/.stamp ## our simulated devices, driven by clients that we did not write
+	$(BIN)/python tests/interop/run.py $(ARGS)
 
 fuzz: .venv/.stamp ## hypothesis; HYPOTHESIS_PROFILE=ci takes 10,000 examples each
 	$(BIN)/pytest -n 2 tests/fuzz $(ARGS)

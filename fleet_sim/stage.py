@@ -205,18 +205,29 @@ async def broker(choice: str, folder: Path) -> AsyncIterator[tuple[BrokerAt, Pro
 
 async def _mosquitto(folder: Path) -> tuple[Process, int]:
     """A Mosquitto of our own on a port that nobody else has."""
-    found = mosquitto_program(os.environ.get("PATH", "") + _SBIN)
+    found = mosquitto_program(search_path())
     config = folder / "mosquitto.conf"
     for _ in range(_PORT_TRIES):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
+        port = unused_port()
         config.write_text(_MOSQUITTO.format(port=port), encoding="utf-8")
         process = await Process.start("mosquitto", found, "-v", "-c", str(config))
         if await process.line(r" running$") is not None:
             return process, port
         await process.stop()  # somebody else took the port in between
     raise process.failure()
+
+
+def unused_port() -> int:
+    """A TCP port on loopback that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def search_path() -> str:
+    """Where to look for programs: a person's PATH, and where packages put services."""
+    return os.environ.get("PATH", "") + _SBIN
 
 
 def mosquitto_program(path: str) -> str:

@@ -1,0 +1,221 @@
+"""Drive our simulated devices with clients that we did not write, each in its own environment.
+
+    tests/interop/<client>/
+        fleet.json         what is served: {"vendor", "count", "options", "tls_broker"}
+        requirements.txt   a Python client and all it needs, pinned
+        package.json       a Node client, with its package-lock.json
+        check.py           what is tried, see `tests/interop/kit.py`
+
+    make interop                       all of them
+    make interop ARGS="pynuki meross_iot"
+
+Writes `.interop/report.json`: {client: {version, checks, passed, failed}}.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+HERE: Final = Path(__file__).parent
+ROOT: Final = HERE.parents[1]
+#: Environments and results; made anew when what a client needs has changed.
+KEPT: Final = ROOT / ".interop"
+_INSTALL_S: Final = 420
+_CHECK_S: Final = 180
+_READY_S: Final = 60
+_AT_ONCE: Final = 2
+
+
+class InteropError(Exception):
+    """A client that could not be had, or a fleet that could not be served; says why."""
+
+
+def clients() -> list[str]:
+    """All that have a check."""
+    return sorted(path.parent.name for path in HERE.glob("*/check.py"))
+
+
+def environment(client: str) -> tuple[Path, dict[str, str]]:
+    """The Python that runs this client's check, and what its process is told.
+
+    Raises:
+        InteropError: it cannot be installed.
+    """
+    folder, kept = HERE / client, KEPT / client
+    wanted = [folder / name for name in ("requirements.txt", "package.json", "package-lock.json")]
+    wanted = [path for path in wanted if path.exists()]
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in wanted)).hexdigest()
+    python = kept / "venv" / "bin" / "python"
+    told = {"INTEROP_NODE": str(kept / "node")}
+    stamp = kept / "stamp"
+    if stamp.exists() and stamp.read_text() == digest:
+        return python, told
+    shutil.rmtree(kept, ignore_errors=True)
+    kept.mkdir(parents=True)
+    install(client, sys.executable, "-m", "venv", str(kept / "venv"))
+    if (folder / "requirements.txt").exists():
+        pip = [str(python), "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
+        install(client, *pip, "-r", str(folder / "requirements.txt"))
+    if (folder / "package.json").exists():
+        node = kept / "node"
+        node.mkdir()
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(folder / name, node)
+        install(client, "npm", "ci", "--no-audit", "--no-fund", "--silent", "--prefix", str(node))
+    stamp.write_text(digest)
+    return python, told
+
+
+def install(client: str, *command: str) -> None:
+    """One step towards an environment."""
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_INSTALL_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise InteropError(f"{client}: {command[0]}: {error}") from error
+    if done.returncode != 0:
+        raise InteropError(f"{client}: {' '.join(command[:4])} … failed:\n{done.stderr[-2000:]}")
+
+
+def version_of(client: str) -> str:
+    """What is tested: the first pinned requirement, or the first dependency of package.json."""
+    folder = HERE / client
+    if (folder / "requirements.txt").exists():
+        lines = (folder / "requirements.txt").read_text().splitlines()
+        return next(line for line in lines if "==" in line and line[0] != "#").partition(";")[0]
+    needed: dict[str, str] = json.loads((folder / "package.json").read_text())["dependencies"]
+    return next(f"{name}@{version}" for name, version in needed.items())
+
+
+def drive(client: str, python: Path, told: dict[str, str]) -> dict[str, Any]:
+    """Serve the fleet, run the check, and give what it found.
+
+    Raises:
+        InteropError: the fleet did not come up, or the check ended without a word.
+    """
+    result = KEPT / client / "result.json"
+    result.unlink(missing_ok=True)
+    fleet: dict[str, Any] = {}
+    if (HERE / client / "fleet.json").exists():
+        fleet = json.loads((HERE / client / "fleet.json").read_text())
+    serving: subprocess.Popen[str] | None = None
+    env = {
+        **os.environ,
+        **told,
+        "INTEROP_RESULT": str(result),
+        "INTEROP_PYTHON": sys.executable,
+        "PYTHONPATH": str(HERE),
+    }
+    try:
+        if fleet:
+            serving, env["INTEROP_CONTROL"] = served(client, fleet)
+        done = subprocess.run(
+            [str(python), str(HERE / client / "check.py")],
+            env=env,
+            cwd=KEPT / client,
+            timeout=_CHECK_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise InteropError(f"{client}: its check took more than {_CHECK_S} s") from None
+    finally:
+        if serving is not None:
+            end(serving)
+    checks: list[dict[str, Any]] = json.loads(result.read_text()) if result.exists() else []
+    if not checks or done.returncode != 0:
+        raise InteropError(f"{client}: its check ended with status {done.returncode}")
+    passed = sum(check["passed"] for check in checks)
+    return {
+        "version": version_of(client),
+        "checks": checks,
+        "passed": passed,
+        "failed": len(checks) - passed,
+    }
+
+
+def served(client: str, fleet: dict[str, Any]) -> tuple[subprocess.Popen[str], str]:
+    """A fleet that is up, and the URL of its control."""
+    command = [sys.executable, str(HERE / "serve.py"), fleet["vendor"]]
+    command += ["--count", str(fleet.get("count", 2))]
+    command += ["--options", json.dumps(fleet.get("options", {}))]
+    command += ["--tls-broker"] if fleet.get("tls_broker") else []
+    serving = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    assert serving.stdout is not None
+    with ThreadPoolExecutor(1) as reader:
+        line = reader.submit(serving.stdout.readline)
+        try:
+            url = line.result(_READY_S).strip()
+        except TimeoutError:
+            url = ""
+            serving.kill()
+    if not url.startswith("http"):
+        end(serving)
+        raise InteropError(f"{client}: its fleet of {fleet['vendor']} did not come up")
+    return serving, url
+
+
+def end(serving: subprocess.Popen[str]) -> None:
+    """Close its standard input, and wait; by force in the end."""
+    assert serving.stdin is not None
+    serving.stdin.close()
+    try:
+        serving.wait(10)
+    except subprocess.TimeoutExpired:
+        serving.kill()
+        serving.wait()
+
+
+def main() -> int:
+    """`run.py [CLIENT ...]`: 0 if all held, 1 if something did not, 2 for an unknown client."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("clients", nargs="*", metavar="CLIENT", help="absent: all of them")
+    wanted = parser.parse_args().clients or clients()
+    if unknown := sorted(set(wanted) - set(clients())):
+        print(f"unknown: {', '.join(unknown)}; known are {', '.join(clients())}", file=sys.stderr)
+        return 2
+    report: dict[str, Any] = {}
+    with ThreadPoolExecutor(_AT_ONCE) as installing:
+        ready = {client: installing.submit(environment, client) for client in wanted}
+        for client in wanted:
+            began_s = time.monotonic()
+            print(f"{client} ({version_of(client)})", file=sys.stderr, flush=True)
+            try:
+                report[client] = drive(client, *ready[client].result())
+            except InteropError as error:
+                print(f"  FAIL {error}", file=sys.stderr, flush=True)
+                broken = {"check": "it could be run", "passed": False, "error": str(error)}
+                report[client] = {
+                    "version": version_of(client),
+                    "checks": [broken],
+                    "passed": 0,
+                    "failed": 1,
+                }
+            report[client]["took_s"] = round(time.monotonic() - began_s, 1)
+    KEPT.mkdir(exist_ok=True)
+    (KEPT / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    print(f"{'client':34} {'version':42} passed failed")
+    for client, found in report.items():
+        print(f"{client:34} {found['version']:42} {found['passed']:6} {found['failed']:6}")
+        for check in found["checks"]:
+            if not check["passed"]:
+                print(f"  FAILED {check['check']}\n{check['error']}")
+    passed, failed = (sum(each[what] for each in report.values()) for what in ("passed", "failed"))
+    print(f"=== {passed} passed, {failed} failed ===")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
