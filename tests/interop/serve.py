@@ -7,6 +7,7 @@ Prints one line when it is ready: the control's URL. Ends with its standard inpu
 
 import argparse
 import asyncio
+import getpass
 import json
 import sys
 from collections.abc import Mapping
@@ -31,7 +32,7 @@ from vendors.sim import Addresses, Truth
 _PACE: Final = 1e-9
 #: Two doors to one broker: boards come in plainly, clients that insist on it over TLS.
 _MOSQUITTO: Final = """\
-per_listener_settings false
+user {user}
 allow_anonymous true
 persistence false
 listener {port} 127.0.0.1
@@ -106,7 +107,9 @@ async def tls_broker(folder: Path) -> tuple[stage.Process, int, int]:
     config = folder / "broker.conf"
     for _ in range(5):
         port, tls_port = stage.unused_port(), stage.unused_port()
-        config.write_text(_MOSQUITTO.format(port=port, tls_port=tls_port, folder=folder))
+        config.write_text(
+            _MOSQUITTO.format(port=port, tls_port=tls_port, folder=folder, user=getpass.getuser())
+        )
         process = await stage.Process.start("mosquitto", program, "-v", "-c", str(config))
         if await process.line(r" running$") is not None:
             return process, port, tls_port
