@@ -35,9 +35,9 @@ class Kit:
         #: `settings` (of a gateway cell), see `tests/interop/serve.py`.
         self.about: dict[str, Any] = self._ask("about") if control else {}
 
-    def _ask(self, what: str, **body: Any) -> Any:
+    def _ask(self, question: str, **body: Any) -> Any:
         data = json.dumps(body).encode()
-        request = urllib.request.Request(f"{self._control}/{what}", data, method="POST")
+        request = urllib.request.Request(f"{self._control}/{question}", data, method="POST")
         with urllib.request.urlopen(request, timeout=10) as reply:
             return json.loads(reply.read())
 
