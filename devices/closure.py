@@ -23,7 +23,11 @@ class MainState(StrEnum):
 
 
 class Position(StrEnum):
-    """Where the closure is. A moving one is `PartiallyOpened`: neither shut nor fully open."""
+    """Where the closure is. A moving one is `PartiallyOpened`: neither shut nor fully open.
+
+    `NotFullyClosed` is ours: all that a device can say whose only sensor is a contact of the shut
+    door. It may be open by a crack or all the way.
+    """
 
     FULLY_CLOSED = "FullyClosed"
     FULLY_OPENED = "FullyOpened"
@@ -31,6 +35,7 @@ class Position(StrEnum):
     OPENED_FOR_PEDESTRIAN = "OpenedForPedestrian"
     OPENED_FOR_VENTILATION = "OpenedForVentilation"
     OPENED_AT_SIGNATURE = "OpenedAtSignature"
+    NOT_FULLY_CLOSED = "NotFullyClosed"
 
 
 class TargetPosition(StrEnum):
@@ -77,7 +82,8 @@ class RemoteLockout(StrEnum):
 #: The positions a healthy closure reaches from each one. A pair that is absent is a jump: frames
 #: were lost. A jump is believed and marked, never refused: the door is where it is.
 WALK: Final[Mapping[str, frozenset[str]]] = {
-    Position.FULLY_CLOSED: frozenset({Position.PARTIALLY_OPENED}),
+    Position.FULLY_CLOSED: frozenset({Position.PARTIALLY_OPENED, Position.NOT_FULLY_CLOSED}),
     Position.FULLY_OPENED: frozenset({Position.PARTIALLY_OPENED}),
     Position.PARTIALLY_OPENED: frozenset(Position) - {Position.PARTIALLY_OPENED},
+    Position.NOT_FULLY_CLOSED: frozenset({Position.FULLY_CLOSED}),
 }

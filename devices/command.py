@@ -81,8 +81,12 @@ class CommandSpec:
         already: axis values that make it a success without sending anything.
         blocked: axis values under which it is rejected before it leaves, with the reason.
         failed: axis values that, seen after it left, prove that it failed, with the reason.
+        lasting: values of `done` that are the beginning of it only: they prove it when they are
+            still seen this many ms after it left.
         target: axis to the argument whose value it must come near (`NEAR_PCT`), beside `done`.
         known: axes that must be freshly known before it may leave (toggles behind a guard).
+        sensed: likewise, but for a device that says of an axis that it has no sensor for it
+            (`devices.reading.NO_SENSOR`): its adapter then guards against pressing twice.
         repeatable: may be sent again by itself after silence. Never true of what opens.
         timeout_ms: how long the effect may take when the caller gives no deadline.
         args: argument name to JSON Schema Draft-04 property schema; each must be given.
@@ -92,8 +96,10 @@ class CommandSpec:
     already: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     blocked: Mapping[str, Mapping[str, Reason]] = field(default_factory=dict)
     failed: Mapping[str, Mapping[str, Reason]] = field(default_factory=dict)
+    lasting: Mapping[str, int] = field(default_factory=dict)
     target: Mapping[str, str] = field(default_factory=dict)
     known: tuple[str, ...] = ()
+    sensed: tuple[str, ...] = ()
     repeatable: bool = False
     timeout_ms: int = 30_000
     args: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
@@ -112,15 +118,19 @@ NEAR_PCT: Final = 3
 _AT_REST: Final = {"main_state": ("Stopped",)}
 # An opener's travel takes 10-32 s (meross traces; shelly-homekit#142): twice that is the limit.
 _TRAVEL_MS: Final = 65_000
+_LONGEST_TRAVEL_MS: Final = 32_000
 
 #: Commands by kind of device; names are Matter's ClosureControl and Door Lock, ONVIF's Door
 #: Control, ours where they have none (`Unlatch`, `LockAndGo`).
 COMMANDS: Final[Mapping[str, Mapping[str, CommandSpec]]] = {
     "closure": {
         "MoveToFullyOpen": CommandSpec(
-            done={"position": ("FullyOpened",)},
+            # A contact sees the door leave its shut place, and that it did not come back.
+            done={"position": ("FullyOpened", "NotFullyClosed")},
+            lasting={"NotFullyClosed": _LONGEST_TRAVEL_MS},
             already={"position": ("FullyOpened",)},
-            known=("position", "main_state"),
+            known=("position",),
+            sensed=("main_state",),
             timeout_ms=_TRAVEL_MS,
         ),
         "MoveToFullyClosed": CommandSpec(
@@ -128,7 +138,8 @@ COMMANDS: Final[Mapping[str, Mapping[str, CommandSpec]]] = {
             already={"position": ("FullyClosed",)},
             blocked={"obstruction": {"BlockedBySensor": Reason.OBSTRUCTED}},
             failed={"obstruction": {"BlockedBySensor": Reason.OBSTRUCTED}},
-            known=("position", "main_state"),
+            known=("position",),
+            sensed=("main_state",),
             timeout_ms=_TRAVEL_MS,
         ),
         "MoveToPosition": CommandSpec(

@@ -5,7 +5,7 @@ NamedTuples, because one is made for every fact of every frame on the data plane
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 #: What an axis may hold. None is *unknown* and always comes with a reason.
 Value = str | int | float | bool | None
@@ -21,6 +21,9 @@ class Provenance(StrEnum):
     CACHED = "cached"  #: kept by a bridge or cloud: true once, of unknown age
     OPTIMISTIC = "optimistic"  #: assumed from an accepted command, seen by nobody
 
+
+#: The reason of an axis that this device can never tell: it has nothing to see it with.
+NO_SENSOR: Final = "no_sensor"
 
 #: Provenances that show what the device is now, not what it once was.
 FRESH = frozenset({Provenance.REPORT, Provenance.POLL, Provenance.EVENT})

@@ -7,6 +7,7 @@ import signal
 import sys
 import textwrap
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +25,7 @@ examples:
   doorfleet-sim run quiet_day --time virtual --seed 7
   doorfleet-sim broker --port 1883
   doorfleet-sim replay recording.jsonl --broker mqtt://127.0.0.1:1883
+  doorfleet-sim conform nuki
 
 exit codes: 0 all promises kept, 1 a promise was broken, 2 bad input, 3 could not run
 """
@@ -88,6 +90,10 @@ def build() -> argparse.ArgumentParser:
     sub.add_argument("scenario", help="a YAML file, or the name of one that came with doorfleet")
     sub = add("faults", _faults, "list the ways to fail, of links and of each vendor's devices")
     sub.add_argument("--json", action="store_true", help="JSON for machines")
+    sub = add("conform", _conform, "hold vendors to the laws, and print a scorecard for each")
+    sub.add_argument("vendors", nargs="*", metavar="VENDOR", help="ours, or a third party's")
+    sub.add_argument("--all", action="store_true", help="every vendor that is installed")
+    sub.add_argument("--json", type=Path, metavar="FILE", help="write the cards; - is stdout")
     broker.add_arguments(
         add("broker", broker.serve, "an MQTT 3.1.1 and 5 broker in this process, for tests")
     )
@@ -254,6 +260,32 @@ def _faults(options: argparse.Namespace) -> int:
         for name, what in faults.items():
             print(f"  {name:<18} {what}")
     return OK
+
+
+def _conform(options: argparse.Namespace) -> int:
+    from fleet_sim.conform.scorecard import score
+    from vendors import registry
+
+    if bool(options.vendors) == options.all:
+        raise ConfigError(("conform: name vendors, or give --all; see doorfleet-sim conform -h",))
+    if problems := _unwritable(("--json", options.json)):
+        raise ConfigError(tuple(problems))
+    wanted = registry.names() if options.all else options.vendors
+    for name in wanted:
+        registry.vendor(name)  # a name that nobody knows is said before a long run
+    to_stdout = str(options.json) == "-"
+    cards = []
+    for name in wanted:
+        out = sys.stderr if to_stdout else sys.stdout
+        print(f"{name}: {registry.vendor(name).title}", file=out, flush=True)
+        cards.append(score(name, told=partial(print, file=out, flush=True)))
+        print(
+            "  {passed} kept, {failed} broken, {waived} waived".format(**cards[-1]),
+            file=out,
+            flush=True,
+        )
+    _write({card["vendor"]: card for card in cards}, options.json)
+    return FAILED if any(card["failed"] for card in cards) else OK
 
 
 def _completion(options: argparse.Namespace) -> int:

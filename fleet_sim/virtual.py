@@ -5,10 +5,8 @@ bug, and the digest over every event and every final state would show it.
 """
 
 import asyncio
-import contextlib
-import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -16,7 +14,6 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import orjson
-import structlog
 
 from fleet_sim import acts, report
 from fleet_sim.broker.memory import MemoryBroker
@@ -27,6 +24,7 @@ from fleet_sim.fleet import Agenda, Population, polled
 from fleet_sim.hub import HubUnit, hubs_of
 from fleet_sim.ledger import Ledger
 from fleet_sim.memory_net import MemoryLink, MemoryNet, listener
+from fleet_sim.quiet import quiet_log
 from fleet_sim.scenario import Scenario
 from fleet_sim.unit import SharedSocket, Unit
 from gateway.app import ROOT, Cell, make_cell, parse
@@ -64,7 +62,7 @@ def run(
     where = _RAM if _RAM.is_dir() else None
     with (
         TemporaryDirectory(prefix="doorfleet-", dir=where) as folder,
-        _quiet_log(),
+        quiet_log(),
         asyncio.Runner(loop_factory=SimLoop) as runner,
     ):
         result = runner.run(VirtualRun(scenario, seed, Path(folder)).run(progress))
@@ -284,14 +282,3 @@ class LoopAgenda(Agenda):
         if not self._stopped:
             self.run(self._armed_ms)
             self._arm()
-
-
-@contextlib.contextmanager
-def _quiet_log() -> Iterator[None]:
-    """Only what is wrong is logged; a simulated day has too many good moments."""
-    before = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    try:
-        yield
-    finally:
-        structlog.configure(**before)

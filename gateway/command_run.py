@@ -10,7 +10,7 @@ import structlog
 from devices.command import COMMANDS, NEAR_PCT, Command, CommandSpec, Outcome, Reason
 from devices.errors import FleetError, RefusedError, RejectedError
 from devices.health import Reachability
-from devices.reading import FRESH, Value
+from devices.reading import FRESH, NO_SENSOR, Value
 from devices.twin import Change, Known, Twin
 from gateway.request import argument_problem, axis_of, part_problem
 from vendors.api import Adapter, Delivery, Vendor
@@ -84,7 +84,7 @@ class Run:
                 if change.axis == self.axis(name):
                     self.failure = reasons.get(str(change.known.value), self.failure)
             for name in self.wanted:
-                if change.axis == self.axis(name) and self.wants(name, change.known.value):
+                if change.axis == self.axis(name) and self.proves(name, change.known):
                     self.proven.add(name)
 
     @property
@@ -104,6 +104,13 @@ class Run:
             and abs(value - aim) <= NEAR_PCT
         )
 
+    def proves(self, name: str, known: Known) -> bool:
+        """Whether this value of it is what the command is for, and seen late enough."""
+        assert self.spec is not None
+        assert self.sent_at_ms is not None
+        lasts_ms = self.spec.lasting.get(str(known.value), 0)
+        return self.wants(name, known.value) and known.received_at_ms - self.sent_at_ms >= lasts_ms
+
     def look(self, twin: Twin | None) -> None:
         """Weigh the present state too: a repeat proves as much as a change, but fails nothing.
 
@@ -117,7 +124,7 @@ class Run:
                 known is not None
                 and known.received_at_ms > self.sent_at_ms
                 and known.provenance in FRESH
-                and self.wants(name, known.value)
+                and self.proves(name, known)
             ):
                 self.proven.add(name)
 
@@ -193,10 +200,14 @@ class Desk:
             axis_of(self._vendor.kind, command.part, name) or name: value
             for name, value in command.expect.items()
         }
-        needed = [*(run.axis(name) for name in spec.known), *expect]
+        sensed = {run.axis(name) for name in spec.sensed}
+        needed = [*(run.axis(name) for name in spec.known), *sensed, *expect]
         known = await self._freshly(run, needed)
         for axis in needed:
-            if (at := known.get(axis)) is not None and at.value is None:
+            at = known.get(axis)
+            if at is not None and at.reason == NO_SENSOR and axis in sensed - expect.keys():
+                continue
+            if at is not None and at.value is None:
                 raise _rejected(Reason.UNKNOWN_STATE)
             if at is None or not self._fresh(at):
                 raise _rejected(Reason.STALE_STATE if at is not None else Reason.UNKNOWN_STATE)

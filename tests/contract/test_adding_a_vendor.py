@@ -20,6 +20,9 @@ FILES: Final = dict(
 COMMANDS: Final = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 OUTPUT: Final = re.findall(r"^```text\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 PATIENCE_S: Final = 300
+CONFORM: Final = (
+    "import sys; from fleet_sim.cli import main; sys.exit(main(['conform', 'gatelink']))"
+)
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +79,7 @@ def test_its_commands_make_a_vendor_that_keeps_every_law(package: Path) -> None:
     assert passed is not None, checked
     assert int(passed[1]) >= 15
     assert "failed" not in checked
+    assert " kept, 0 broken" in checked
     assert tried == OUTPUT[0]
 
 
@@ -99,12 +103,37 @@ def test_its_files_are_written_as_ours_are(package: Path) -> None:
 def test_the_places_that_it_names_in_this_tree_exist() -> None:
     if not (ROOT / "vendors").exists():
         pytest.skip("not in a checkout: the tree is what this is about")
-    contracts = (ROOT / "pyproject.toml").read_text()
 
-    named = re.findall(r'contract "([^"]+)"', PAGE)
-    assert len(named) == 2
-    for name in named:
-        assert f'name = "{name}"' in contracts
     assert "OURS: Final" in (ROOT / "vendors/registry.py").read_text()
     for link in re.findall(r"\]\(([\w./]+)\)", PAGE):
         assert (ROOT / link).exists(), link
+
+
+def test_one_line_and_a_folder_put_a_vendor_into_this_tree(package: Path, tmp_path: Path) -> None:
+    """The end of the page: a copy of the tree, the folder, the line, and nothing else."""
+    if not (ROOT / "vendors").exists():
+        pytest.skip("not in a checkout: the tree is what this is about")
+    for name in ("devices", "vendors", "gateway", "fleet_sim"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    folder = tmp_path / "vendors" / "gatelink"
+    shutil.copytree(package / "gatelink", folder)
+    for module in folder.glob("*.py"):
+        text = module.read_text()
+        text = text.replace("from gatelink import", "from vendors.gatelink import")
+        module.write_text(text.replace('"gatelink.simulator"', '"vendors.gatelink.simulator"'))
+    registry = tmp_path / "vendors" / "registry.py"
+    line = '    "gatelink": "vendors.gatelink",\n'
+    registry.write_text(registry.read_text().replace('    "nuki": ', line + '    "nuki": ', 1))
+
+    done = subprocess.run(
+        [sys.executable, "-c", CONFORM],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 broken" in done.stdout

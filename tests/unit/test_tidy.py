@@ -10,6 +10,8 @@ from typing import Final
 
 import pytest
 
+from vendors import registry
+
 ROOT: Final = Path(__file__).parents[2]
 PACKAGES: Final = ("devices", "vendors", "gateway", "fleet_sim")
 # A file beyond this is two files: nobody holds more of it in the head at once.
@@ -65,11 +67,25 @@ def modules(*folders: str) -> list[Path]:
 
 
 def vendor_folders() -> list[Path]:
-    return sorted(
-        path.parent
-        for path in (ROOT / "vendors").glob("*/__init__.py")
-        if path.parent.name != "wire"
-    )
+    """Where the registry says that vendors live; one may live within another's folder."""
+    return sorted(ROOT / name.replace(".", "/") for name in registry.OURS.values())
+
+
+def owner(path: Path) -> str:
+    """The vendor whose module this is, by the folder below `vendors`; empty if it is shared."""
+    parts = path.relative_to(ROOT / "vendors").parts
+    return parts[0] if len(parts) > 1 and parts[0] != "wire" else ""
+
+
+def imported(path: Path) -> set[str]:
+    """What a module imports, by full names."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{name.name}" for name in node.names}
+    return names
 
 
 def pure_modules() -> list[Path]:
@@ -163,10 +179,39 @@ def test_a_vendors_folder_holds_what_every_vendors_folder_holds(folder: Path) ->
     assert any((folder / "samples").iterdir())
 
 
-def test_the_linter_knows_every_vendor() -> None:
-    contracts = (ROOT / "pyproject.toml").read_text()
+def test_a_vendor_knows_no_other_vendor_and_no_registry() -> None:
+    vendors = {folder.relative_to(ROOT / "vendors").parts[0] for folder in vendor_folders()}
 
-    assert [each.name for each in vendor_folders() if f"vendors.{each.name}" not in contracts] == []
+    found = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in modules("vendors")
+        if owner(path)
+        for name in imported(path)
+        if name.startswith("vendors.")
+        and name.split(".")[1] in {*vendors, "registry"} - {owner(path)}
+    ]
+
+    assert found == []
+
+
+def test_only_the_registry_names_a_vendor() -> None:
+    """The gateway and the simulators ask for one by its name."""
+    vendors = {folder.relative_to(ROOT / "vendors").parts[0] for folder in vendor_folders()}
+
+    found = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in modules("gateway", "fleet_sim", "devices")
+        for name in imported(path)
+        if name.startswith("vendors.") and name.split(".")[1] in vendors
+    ]
+
+    assert found == []
+
+
+def test_every_folder_of_a_vendor_is_in_the_registry() -> None:
+    listed = {folder.relative_to(ROOT / "vendors").parts[0] for folder in vendor_folders()}
+
+    assert {owner(path) for path in modules("vendors")} - {""} == listed
 
 
 def test_config_and_tests_are_no_packages() -> None:

@@ -113,15 +113,15 @@ class HttpHost:
         path: str,
         *,
         idempotent: bool,
-        query: Pairs = (),
+        query: Pairs | Callable[[], Pairs] = (),
         headers: Mapping[str, str] | Callable[[], Mapping[str, str]] | None = None,
         body: bytes = b"",
         within_ms: int | None = None,
     ) -> HttpReply:
         """Ask, and give what was answered, whatever its status.
 
-        `headers` may be a function: it is called anew for every attempt (tokens for one use).
-        `query` likewise has to be of use more than once if the request is idempotent.
+        `headers` and `query` may be functions: they are called anew for every attempt (tokens
+        for one use).
         `within_ms` bounds all attempts together; absent, each has the host's `timeout_ms`.
 
         Raises:
@@ -131,12 +131,13 @@ class HttpHost:
         limits, now_ms = self._limits, _loop_ms()
         until_ms = now_ms + (within_ms or limits.timeout_ms * limits.attempts_max)
         attempts = limits.attempts_max if idempotent else 1
-        url = f"{self.base_url}{target_of(path, query)}"
         for attempt in range(attempts):
             last = attempt + 1 == attempts
             failure: Exception | None = None
             reply: HttpReply | None = None
             made = headers() if callable(headers) else (headers or {})
+            asked = query() if callable(query) else query
+            url = f"{self.base_url}{target_of(path, asked)}"
             try:
                 reply = await self._attempt(method, url, made, body, until_ms)
             except (NotSentError, NoReplyError) as error:
@@ -253,8 +254,12 @@ class HttpHost:
                 if len(content) > _BODY_MAX:
                     raise NoReplyError(f"a reply of more than {_BODY_MAX} bytes")
                 return HttpReply(response.status, content, tuple(response.headers.items()))
-        except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
+        except aiohttp.ClientConnectorError as error:
             raise NotSentError(str(error)) from error
+        except aiohttp.InvalidURL:
+            raise NotSentError("no URL") from None
+        except aiohttp.ClientResponseError as error:  # its text holds the URL, and so the token
+            raise NoReplyError(f"no HTTP: {error.message}"[:200]) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise NoReplyError(str(error) or type(error).__name__) from error
 
