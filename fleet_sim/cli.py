@@ -22,6 +22,8 @@ _EXAMPLES: Final = """\
 examples:
   doorfleet-sim demo
   doorfleet-sim demo --seconds 30 --devices 60 --broker mosquitto --json out.json
+  doorfleet-sim demo --vendors all --devices 550
+  doorfleet-sim bulkheads --vendors nuki,tedee,switchbot --devices 20
   doorfleet-sim run quiet_day --time virtual --seed 7
   doorfleet-sim broker --port 1883
   doorfleet-sim replay recording.jsonl --broker mqtt://127.0.0.1:1883
@@ -80,6 +82,16 @@ def build() -> argparse.ArgumentParser:
     _demo_arguments(
         add("demo", _demo, "a fleet, a gateway and a bus; one vendor is broken before your eyes")
     )
+    sub = add("bulkheads", _bulkheads, "break each vendor in turn; was anybody else hurt?")
+    sub.add_argument("--vendors", metavar="A,B,…", help="whose devices (every vendor)")
+    sub.add_argument("--devices", type=int, default=50, help="how many of each vendor (50)")
+    sub.add_argument("--fault-seconds", type=_positive, default=3.0, help="of each fault (3)")
+    sub.add_argument("--seed", type=int, default=1, help="of all chance (1)")
+    sub.add_argument(
+        "--broker", default="embedded", help="embedded, mosquitto, or mqtt://host:port (embedded)"
+    )
+    sub.add_argument("--json", type=Path, metavar="FILE", help="write the report; - is stdout")
+    sub.add_argument("--no-ui", action="store_true", help="lines instead of a live table")
     _run_arguments(add("run", _run, "run a scenario, and hold the bus against what happened"))
     sub = add("replay", _replay, "play a recording of frames through a running gateway")
     sub.add_argument("recording", type=Path, help="JSON lines, one frame each")
@@ -110,6 +122,10 @@ def _demo_arguments(sub: argparse.ArgumentParser) -> None:
         "--broker", default="embedded", help="embedded, mosquitto, or mqtt://host:port (embedded)"
     )
     sub.add_argument("--json", type=Path, metavar="FILE", help="write the report; - is stdout")
+    sub.add_argument("--vendors", metavar="A,B,…", help="whose devices; `all` for every vendor")
+    sub.add_argument(
+        "--break", dest="broken", default="nuki", metavar="VENDOR", help="who fails (nuki)"
+    )
     sub.add_argument("--svg", type=Path, metavar="FILE", help="save the last table as a picture")
     sub.add_argument("--no-ui", action="store_true", help="lines instead of a live table")
 
@@ -146,14 +162,19 @@ def _demo(options: argparse.Namespace) -> int:
     problems = []
     if options.seconds < demo.SECONDS_MIN:
         problems.append(f"--seconds {options.seconds:g}: give at least {demo.SECONDS_MIN}")
-    if options.devices < demo.DEVICES_MIN:
+    vendors = _vendor_names(options.vendors, demo.VENDORS)
+    if options.devices < len(vendors):
         problems.append(
-            f"--devices {options.devices}: give at least {demo.DEVICES_MIN}, one of each vendor"
+            f"--devices {options.devices}: give at least {len(vendors)}, one of each vendor"
         )
+    if options.broken not in vendors:
+        problems.append(f"--break {options.broken}: is none of {', '.join(vendors)}")
     problems += _unwritable(("--json", options.json), ("--svg", options.svg))
     if problems:
         raise ConfigError(tuple(problems))
-    chosen = demo.Options(options.seconds, options.devices, options.seed, options.broker)
+    chosen = demo.Options(
+        options.seconds, options.devices, options.seed, options.broker, vendors, options.broken
+    )
     with _view(plain=options.no_ui) as watch:
         report = _complete(demo.run(chosen, watch))
     if not _write(report, options.json):
@@ -161,6 +182,52 @@ def _demo(options: argparse.Namespace) -> int:
 
         print_report(report, options.svg)
     return OK if report["verdict"] == "pass" else FAILED
+
+
+def _bulkheads(options: argparse.Namespace) -> int:
+    from fleet_sim import bulkheads
+    from vendors import registry
+
+    vendors = _vendor_names(options.vendors, registry.names())
+    problems = _unwritable(("--json", options.json))
+    if len(vendors) == 1:
+        problems.append("--vendors: name two at least, or nobody else can be hurt")
+    if options.devices < 1:
+        problems.append(f"--devices {options.devices}: give at least 1")
+    if problems:
+        raise ConfigError(tuple(problems))
+    chosen = bulkheads.Options(
+        vendors,
+        options.devices,
+        options.fault_seconds,
+        seed=options.seed,
+        broker=options.broker,
+    )
+    with _view(plain=options.no_ui) as watch:
+        report = _complete(bulkheads.run(chosen, watch))
+    if not _write(report, options.json):
+        for vendor, figures in report["vendors"].items():
+            print(f"  {vendor:<12} " + "  ".join(f"{key} {figures[key]}" for key in figures))
+        for line in (*report["problems"], *report["evidence"]):
+            print(f"  {line}")
+        print(f"verdict: {report['verdict']}")
+    return OK if report["verdict"] == "pass" else FAILED
+
+
+def _vendor_names(given: str | None, default: Sequence[str]) -> tuple[str, ...]:
+    """`all`, or names with commas between them.
+
+    Raises:
+        ConfigError: one that nobody knows.
+    """
+    from vendors import registry
+
+    if given is None:
+        return tuple(default)
+    names = registry.names() if given == "all" else tuple(given.replace(" ", "").split(","))
+    for name in names:
+        registry.vendor(name)
+    return names
 
 
 def _view(*, plain: bool) -> "PlainView | LiveView":
@@ -215,7 +282,7 @@ def _run(options: argparse.Namespace) -> int:
             + (f", digest {report['digest']}" if "digest" in report else "")
         )
         for vendor, figures in report["vendors"].items():
-            print(f"  {vendor:<8} " + "  ".join(f"{key} {figures[key]}" for key in figures))
+            print(f"  {vendor:<12} " + "  ".join(f"{key} {figures[key]}" for key in figures))
         for line in (*report["problems"], *report["evidence"]):
             print(f"  {line}")
         print(f"verdict: {report['verdict']}")

@@ -3,7 +3,7 @@
 0 ─── warm-up ─── baseline ─── hang ─── healed ─── flood ─── healed ─── verdict
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,7 +18,6 @@ P99_SLACK_MS: Final = 2.0
 VENDORS: Final = ("ratgdo", "nuki", "uhppote")
 BROKEN: Final = "nuki"
 SECONDS_MIN: Final = 10
-DEVICES_MIN: Final = len(VENDORS)
 
 # Shares of the whole, so that a short run shows the same.
 _WARM: Final = 0.1
@@ -33,24 +32,26 @@ _SAMPLES_MIN: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a person may choose."""
+    """What a person may choose; `broken` is one of `vendors`."""
 
     seconds: float = 60.0
     devices: int = 300
     seed: int = 1
     broker: str = "embedded"
+    vendors: tuple[str, ...] = VENDORS
+    broken: str = BROKEN
 
 
 def scenario(options: Options) -> Scenario:
     """What is played."""
-    share, rest = divmod(options.devices, len(VENDORS))
+    share, rest = divmod(options.devices, len(options.vendors))
 
     def act(fault: str, window: tuple[float, float], **parameters: float) -> dict[str, Any]:
         begin_s, end_s = (round(part * options.seconds, 1) for part in window)
         return {
             "at": begin_s,
             "for": end_s - begin_s,
-            "vendor": BROKEN,
+            "vendor": options.broken,
             "fault": fault,
             "parameters": parameters,
         }
@@ -60,7 +61,7 @@ def scenario(options: Options) -> Scenario:
             "name": "demo",
             "hours": options.seconds / 3600,
             "pace": _PACE,
-            "fleet": {vendor: share + (at < rest) for at, vendor in enumerate(VENDORS)},
+            "fleet": {vendor: share + (at < rest) for at, vendor in enumerate(options.vendors)},
             "acts": [act("hang", _HANG), act("flood", _FLOOD, rate_factor=_FLOOD_FACTOR)],
         }
     )
@@ -81,12 +82,16 @@ async def run(options: Options, watch: wire_run.Watch) -> dict[str, Any]:
 def judge(played: wire_run.Played) -> dict[str, Any]:
     """Hold everything against everything."""
     tallies = played.ledger.close(newest_owed=played.settled)
-    vendors = {vendor: _figures(tallies[vendor], played, vendor) for vendor in VENDORS}
+    broken = played.scenario.acts[0].vendor
+    vendors = {
+        vendor: _figures(tallies[vendor], played, vendor) for vendor in played.scenario.fleet
+    }
     problems = report.problems(tallies, wire_run.cells_of(played))
     problems += [
-        f"{vendor}: {problem}"
+        f"{vendor}: {problem} while {broken} failed{allowed}"
         for vendor, figures in vendors.items()
-        if vendor != BROKEN and (problem := _slowed(figures))
+        if vendor != broken and (found := slowed(figures)) is not None
+        for problem, allowed in [found]
     ]
     return {
         "broker": played.broker,
@@ -106,36 +111,44 @@ def judge(played: wire_run.Played) -> dict[str, Any]:
             }
             for act in played.scenario.acts
         ],
-        "evidence": [line for vendor in VENDORS for line in tallies[vendor].evidence],
+        "evidence": [line for vendor in vendors for line in tallies[vendor].evidence],
     }
 
 
 def _figures(tally: Tally, played: wire_run.Played, vendor: str) -> dict[str, Any]:
-    """One vendor's line: latencies while Nuki fails, and before."""
+    """One vendor's line: latencies while another one fails, and before."""
     first, *_, last = played.scenario.acts
-
-    def between(begin_s: float, end_s: float) -> list[float]:
-        begin_ms, end_ms = (played.began_ms + at_s * 1000 for at_s in (begin_s, end_s))
-        return [ms for at_ms, ms in tally.latencies if begin_ms <= at_ms < end_ms]
-
-    baseline = between(_WARM * played.seconds, first.at_s)
-    during = between(first.at_s, last.until_s)
+    baseline = between(played, tally, _WARM * played.seconds, first.at_s)
+    during = between(played, tally, first.at_s, last.until_s)
     return {
         **report.figures(tally),
+        **compared(baseline, during),
+        "broken": vendor == first.vendor,
+    }
+
+
+def between(played: wire_run.Played, tally: Tally, begin_s: float, end_s: float) -> Sequence[float]:
+    """The latencies, in ms, of what was announced between two seconds of the run."""
+    begin_ms, end_ms = (played.began_ms + at_s * 1000 for at_s in (begin_s, end_s))
+    return [ms for at_ms, ms in tally.latencies if begin_ms <= at_ms < end_ms]
+
+
+def compared(baseline: Sequence[float], during: Sequence[float]) -> dict[str, Any]:
+    """Percentiles of both, in ms, and how many samples they rest on."""
+    return {
         "p50_ms": percentile(during, 50),
         "p99_ms": percentile(during, 99),
         "baseline_p50_ms": percentile(baseline, 50),
         "baseline_p99_ms": percentile(baseline, 99),
         "samples": [len(baseline), len(during)],
-        "broken": vendor == BROKEN,
     }
 
 
-def _slowed(figures: Mapping[str, Any]) -> str:
-    """What became of a healthy vendor's latency, if it is more than may be."""
+def slowed(figures: Mapping[str, Any]) -> tuple[str, str] | None:
+    """What became of a healthy vendor's latency and what is allowed, if it is more than that."""
     if min(figures["samples"]) < _SAMPLES_MIN:
-        return ""
+        return None
     allowed_ms = round(P99_FACTOR * figures["baseline_p99_ms"] + P99_SLACK_MS, 1)
     if figures["p99_ms"] <= allowed_ms:
-        return ""
-    return f"p99 {figures['p99_ms']} ms while {BROKEN} failed, allowed are {allowed_ms} ms"
+        return None
+    return f"p99 {figures['p99_ms']} ms", f", allowed are {allowed_ms} ms"
