@@ -128,9 +128,9 @@ def _figures(tally: Tally, played: wire_run.Played, vendor: str) -> dict[str, An
 
 
 def between(played: wire_run.Played, tally: Tally, begin_s: float, end_s: float) -> Sequence[float]:
-    """The latencies, in ms, of what was announced between two seconds of the run."""
+    """The latencies, in ms, of what devices told between two seconds of the run."""
     begin_ms, end_ms = (played.began_ms + at_s * 1000 for at_s in (begin_s, end_s))
-    return [ms for at_ms, ms in tally.latencies if begin_ms <= at_ms < end_ms]
+    return [ms for at_ms, ms in tally.latencies if begin_ms <= at_ms - ms < end_ms]
 
 
 def compared(baseline: Sequence[float], during: Sequence[float]) -> dict[str, Any]:
