@@ -50,6 +50,7 @@ class HubUnit:
         self.link: Link | None = None
         self.outlet: Outlet | None = None
         self.powered = False
+        self._topics: set[str] = set()
         self._wake_ms: int | None = None
         for unit in units:
             unit.behind = self
@@ -65,6 +66,11 @@ class HubUnit:
         if self.hub.session is None:
             return self.powered
         return self.link is not None and self.link.up
+
+    @property
+    def retained(self) -> list[str]:
+        """The topics on which a broker keeps the hub's own word."""
+        return sorted(self._topics)
 
     def fault_at(self, device: str = "") -> Fault | None:
         """What strikes a message of this device; of the hub's own, what strikes all devices."""
@@ -144,6 +150,8 @@ class HubUnit:
         fault = self.fault_at()
         for message in effects.messages:
             self.fleet.ledger.tally(self.vendor).frames += 1
+            if isinstance(message, Publish) and message.retain:
+                self._topics.add(message.topic)
             arrivals = ((0, message),) if fault is None else fault.strike(message, self.rng)
             for delay_ms, each in arrivals:
                 assert not isinstance(each, HttpReply)

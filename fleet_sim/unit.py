@@ -10,7 +10,17 @@ from fleet_sim.faults import Fault
 from fleet_sim.fleet import Habits, Population
 from fleet_sim.ledger import Ledger, is_state
 from vendors.http import HttpReply
-from vendors.sim import Effects, Message, MqttSession, Publish, Push, Reply, SimDevice
+from vendors.sim import (
+    Effects,
+    Message,
+    MqttSession,
+    Publish,
+    Push,
+    Reply,
+    SimDevice,
+    Webhook,
+    WsText,
+)
 
 # The serial stands in bytes 4 to 7 of every UHPPOTE datagram.
 _SERIAL_END: Final = 8
@@ -97,8 +107,9 @@ class Unit:
         self._habit_number = 0
         self._born_ms = fleet.now_ms()
         self._sent = 0
-        #: Its last word on each topic where a broker keeps it, the longest unsaid first.
-        self._words: dict[str, Publish] = {}
+        #: Its last word on each topic where a broker keeps it, and to each who is told without
+        #: having asked; the longest unsaid first.
+        self._words: dict[str, Publish | Webhook | WsText] = {}
         self._topics: set[str] = set()
         # What is under way on a slow link, as (due, sent, message).
         self._line: deque[tuple[float, float, Message]] = deque()
@@ -147,10 +158,13 @@ class Unit:
         """What may be said again: the last word on a topic, if it told of no happening."""
         repeatable = all(is_state(truth.key) for truth in effects.truths)
         for message in effects.messages:
-            if isinstance(message, Publish) and message.retain:
-                self._words.pop(message.topic, None)
-                if repeatable:
-                    self._words[message.topic] = message
+            match message:
+                case Publish(topic=where, retain=True) | Webhook(url=where) | WsText(peer=where):
+                    self._words.pop(where, None)
+                    if repeatable:
+                        self._words[where] = message
+                case _:
+                    pass
 
     def _send(self, delay_ms: int, now_ms: float, message: Message) -> None:
         """At once, or behind what a slow link still carries."""

@@ -182,6 +182,7 @@ class _Run:
         root, units = f"{ROOT}/{_SITE}", self.fleet.units
         return [
             *(topic for unit in units for topic in unit.retained),
+            *(topic for hub in self.fleet.hubs for topic in hub.retained),
             *(f"{root}/{unit.vendor}/{unit.device.name}/state" for unit in units),
             *(f"{root}/gateway/{vendor}/health" for vendor in self._scenario.fleet),
         ]

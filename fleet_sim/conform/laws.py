@@ -43,6 +43,7 @@ PROMISES: Final[Mapping[str, frozenset[str]]] = {
 NOT_THE_DEVICES: Final = frozenset({"clock_skew_s"})
 #: Faults that a gateway which never was away cannot see, with the reason.
 QUIET_FAULTS: Final[Mapping[tuple[str, str], str]] = {
+    ("tedee", "storage_busy"): "a gateway that is registered already writes no callback",
     ("uhppote", "ring_full"): "records are erased that a gateway at work has long read",
 }
 _FRAMES_MIN: Final = 100
