@@ -180,10 +180,10 @@ class HubUnit:
             case _:
                 pass  # nobody is there yet
 
-    def undelivered(self, device: str, since_ms: float) -> None:
-        """What this device told then has not arrived."""
+    def undelivered(self, device: str, sent_ms: float) -> None:
+        """What this device told at that moment has not arrived."""
         if device:
-            self.fleet.ledger.loosen(self.vendor, device, since_ms)
+            self.fleet.ledger.loosen(self.vendor, device, sent_ms, sent_ms)
 
     def cut(self) -> None:
         """Break its links; what is under way on them is lost."""

@@ -24,6 +24,7 @@ _HOST: Final = "127.0.0.1"
 # No simulated device takes more in; real ones take far less.
 _BODY_MAX: Final = 1024 * 1024
 _HOOK_S: Final = 10.0
+_SHUTDOWN_S: Final = 1.0
 _HOOKS_MAX: Final = 4_096
 _MULTIPLE_CHOICES: Final = 300
 _TOO_LARGE: Final = HttpReply(413)
@@ -49,7 +50,6 @@ class HubServer:
         self._calls: dict[HubUnit, asyncio.Queue[tuple[Webhook, str, float]]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._peers: dict[str, asyncio.Queue[str | WsClose]] = {}
-        self._sockets: dict[HubUnit, set[asyncio.Transport]] = {hub: set() for hub in hubs}
         self._numbers = count(1)
         for hub in hubs:
             hub.outlet = self
@@ -65,10 +65,10 @@ class HubServer:
             connector=aiohttp.TCPConnector(ssl=False, limit=0),  # a listener's proof is its own
             timeout=aiohttp.ClientTimeout(total=_HOOK_S),
         )
-        self._runner = web.ServerRunner(web.Server(self._serve, access_log=None))
+        # Whoever gave up is not worked for: a hub that hangs would collect their questions.
+        server = web.Server(self._serve, access_log=None, handler_cancellation=True)
+        self._runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_S)
         await self._runner.setup()
-        server = self._runner.server
-        assert server is not None
         loop = asyncio.get_running_loop()
         self._listening = []
         for hub in self._hubs:
@@ -98,28 +98,22 @@ class HubServer:
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         transport = request.transport
-        if transport is None:
-            return web.Response(status=500)
-        hub = self._by_port[transport.get_extra_info("sockname")[1]]
-        sockets = self._sockets[hub]
-        sockets.add(transport)
+        hub = None if transport is None else self._hub_of(transport)
+        if transport is None or hub is None or not hub.powered:
+            if transport is not None:
+                transport.abort()
+            return web.Response(status=503)
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            return await self._websocket(hub, request)
         try:
-            if not hub.powered:
-                transport.abort()
-                return web.Response(status=503)
-            if request.headers.get("Upgrade", "").lower() == "websocket":
-                return await self._websocket(hub, request)
-            try:
-                asked = await request_from(request, _BODY_MAX)
-            except ValueError:
-                return response_of(_TOO_LARGE)
-            answer = await hub.request(asked)
-            if answer is None:
-                transport.abort()
-                return web.Response(status=500)
-            return response_of(answer)
-        finally:
-            sockets.discard(transport)
+            asked = await request_from(request, _BODY_MAX)
+        except ValueError:
+            return response_of(_TOO_LARGE)
+        answer = await hub.request(asked)
+        if answer is None:
+            transport.abort()
+            return web.Response(status=503)
+        return response_of(answer)
 
     async def _websocket(self, hub: HubUnit, request: web.BaseRequest) -> web.StreamResponse:
         peer = f"{hub.hub.name}/{next(self._numbers)}"
@@ -187,8 +181,16 @@ class HubServer:
 
     def cut(self, hub: HubUnit) -> None:
         """Break every connection of this hub without a word."""
-        for transport in list(self._sockets[hub]):
-            transport.abort()
+        if self._runner is None or self._runner.server is None:
+            return
+        for connection in self._runner.server.connections:
+            transport = connection.transport
+            if transport is not None and self._hub_of(transport) is hub:
+                transport.abort()
+
+    def _hub_of(self, transport: asyncio.BaseTransport) -> HubUnit | None:
+        name = transport.get_extra_info("sockname")
+        return self._by_port.get(name[1]) if name else None
 
 
 async def _send(socket: web.WebSocketResponse, outgoing: asyncio.Queue[str | WsClose]) -> None:

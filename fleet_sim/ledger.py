@@ -10,6 +10,7 @@ announced once at most, at its place in that order; and of a polled device the n
 known in the end, and each numbered happening, because it keeps those itself.
 """
 
+import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -132,14 +133,24 @@ class Ledger:
         elif not told or told[-1].value != value or (sure and not told[-1].sure):
             told.append(Owed(value, at_ms, sure))
 
-    def loosen(self, vendor: str, name: str, since_ms: float, *, states_only: bool = False) -> None:
-        """What this device told since then may not have arrived: its link was cut."""
+    def loosen(
+        self,
+        vendor: str,
+        name: str,
+        since_ms: float,
+        until_ms: float = math.inf,
+        *,
+        states_only: bool = False,
+    ) -> None:
+        """What this device told in that time may not have arrived: its link was cut."""
         for key, told in self._of(vendor, name).told.items():
             if states_only and not is_state(key):
                 continue
             for owed in reversed(told):
                 if owed.at_ms < since_ms:
                     break
+                if owed.at_ms > until_ms:
+                    continue
                 owed.sure = self._kept(vendor, key, owed.value)
 
     def _kept(self, vendor: str, key: str, value: Value) -> bool:

@@ -10,7 +10,6 @@ Who calls is checked by `accept`, since every vendor proves itself otherwise, or
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -155,9 +154,11 @@ async def request_from(request: web.BaseRequest, body_max: int) -> HttpRequest:
     Raises:
         ValueError: its body is longer than `body_max` bytes.
     """
-    body = b""
-    with suppress(asyncio.IncompleteReadError):
-        body = await request.content.readexactly(body_max + 1)
+    try:
+        await request.content.readexactly(body_max + 1)
+    except asyncio.IncompleteReadError as end:
+        body = end.partial
+    else:
         raise ValueError(f"a body of more than {body_max} bytes")
     return HttpRequest(
         request.method,
