@@ -7,6 +7,8 @@ from itertools import count
 from random import Random
 from typing import Final
 
+import orjson
+
 from fleet_sim.chance import stream
 from vendors import registry
 from vendors.api import Delivery
@@ -34,8 +36,11 @@ class Population:
         )
 
     def gateway_settings(self, at: Addresses) -> Mapping[str, object]:
-        """What a gateway cell needs to listen to these."""
-        return self.module.gateway_settings(self.spec, at)
+        """What a gateway cell needs to listen to these, as a configuration file would say it."""
+        plain: Mapping[str, object] = orjson.loads(
+            orjson.dumps(self.module.gateway_settings(self.spec, at))
+        )
+        return plain
 
 
 def polled(populations: Iterable[Population]) -> list[str]:

@@ -121,6 +121,7 @@ class HubUnit:
             answer, delay_ms = struck, delay_ms + more_ms
         if delay_ms:
             await asyncio.sleep(delay_ms / 1000)
+        self.fleet.ledger.tally(self.vendor).frames += 1
         return answer
 
     def opened(self, peer: str, request: HttpRequest) -> HttpReply | None:
