@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from typing import NamedTuple
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -50,9 +50,9 @@ def request_of(
     parts = urlsplit(url)
     query = tuple(parse_qsl(parts.query, keep_blank_values=True))
     lower = {name.lower(): value for name, value in (headers or {}).items()}
-    return HttpRequest(method, parts.path or "/", query, lower, body)
+    return HttpRequest(method, unquote(parts.path) or "/", query, lower, body)
 
 
 def target_of(path: str, query: Pairs) -> str:
-    """Path and encoded query, as they stand in a URL."""
+    """Path (encoded already, if it needs it) and encoded query, as they stand in a URL."""
     return f"{path}?{urlencode(query)}" if query else path

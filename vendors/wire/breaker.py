@@ -57,7 +57,12 @@ class Breaker:
         self.failures, self._pause_ms, self._probing = 0, 0, False
 
     def failed(self, now_ms: int) -> None:
-        """The host was silent, unreachable, or said that it is broken."""
+        """The host was silent, unreachable, or said that it is broken.
+
+        What left before it was found out tells nothing new, and lengthens no pause.
+        """
+        if self.state(now_ms) is BreakerState.OPEN:
+            return
         self.failures += 1
         self._probing = False
         if self.failures >= self.failures_max:

@@ -129,8 +129,11 @@ class HttpHost:
             NoReplyError: it left us, and no whole reply came.
         """
         limits, now_ms = self._limits, _loop_ms()
-        until_ms = now_ms + (within_ms or limits.timeout_ms * limits.attempts_max)
+        if within_ms is None:
+            within_ms = limits.timeout_ms * limits.attempts_max
+        until_ms = now_ms + within_ms
         attempts = limits.attempts_max if idempotent else 1
+        left = False
         for attempt in range(attempts):
             last = attempt + 1 == attempts
             failure: Exception | None = None
@@ -140,8 +143,11 @@ class HttpHost:
             url = f"{self.base_url}{target_of(path, asked)}"
             try:
                 reply = await self._attempt(method, url, made, body, until_ms)
-            except (NotSentError, NoReplyError) as error:
-                failure = error
+            except NoReplyError as error:
+                failure, left = error, True
+            except NotSentError as error:
+                # That the last attempt did not leave does not call back the ones before it.
+                failure = NoReplyError(str(error)) if left else error
             if reply is not None and (last or reply.status not in _PASSING):
                 return reply
             pause_ms = max(
@@ -174,6 +180,8 @@ class HttpHost:
         try:
             await self._take_token(until_ms)
             self._permit()
+            if _loop_ms() >= until_ms:
+                raise NotSentError("no time is left for it")
             return await self._once(method, url, headers, body, until_ms)
         finally:
             self._slots.release()
@@ -229,20 +237,29 @@ class HttpHost:
             wait_ms = min(wait_ms, _RETRY_AFTER_MAX_MS)
             self._held_until_ms = max(self._held_until_ms, _loop_ms() + wait_ms)
 
-    async def _over_socket(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes
-    ) -> HttpReply:
+    def _connected(self) -> aiohttp.ClientSession:
         if self._session is None:
+            try:
+                context = client_context(self._ca_file)
+            except OSError as error:
+                raise NotSentError(f"ca_file: {error.strerror or error}") from error
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=client_context(self._ca_file), limit=0),
+                connector=aiohttp.TCPConnector(ssl=context, limit=0),
+                middlewares=(_sent_once,),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 skip_auto_headers=("User-Agent",),
                 auto_decompress=True,
             )
+        return self._session
+
+    async def _over_socket(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes
+    ) -> HttpReply:
+        session, target = self._connected(), _target(url)
         try:
-            async with self._session.request(
+            async with session.request(
                 method,
-                URL(url, encoded=True),
+                target,
                 headers=headers,
                 data=body or None,
                 allow_redirects=False,  # a command must not wander to another host
@@ -262,6 +279,29 @@ class HttpHost:
             raise NoReplyError(f"no HTTP: {error.message}"[:200]) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise NoReplyError(str(error) or type(error).__name__) from error
+
+
+def _target(url: str) -> URL:
+    try:
+        target = URL(url, encoded=True)
+        reachable = target.host and target.port
+    except ValueError:
+        reachable = False
+    if not reachable:
+        raise NotSentError("no URL of a host")
+    return target
+
+
+async def _sent_once(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Of itself aiohttp sends a GET again when the connection is lost; a GET may press a button."""
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise NoReplyError(str(error) or type(error).__name__) from error
 
 
 def client_context(ca_file: Path | None) -> ssl.SSLContext:

@@ -43,17 +43,20 @@ class MqttLink:
         settings: where the broker is.
         port: the cell.
         subscriptions: topic filters, taken at QoS 1.
-        overhear: is shown every chunk before the cell is; for replies to commands.
+        overhear: is shown every chunk before the cell is; for replies to commands. It may give
+            back as many frames for the cell to have instead, when it knows more about them.
+        linked: is told of the link instead of the cell, by whom there is more to say of it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- what may be left out comes by keyword
         self,
         vendor: str,
         settings: MqttSettings,
         port: Port,
         *,
         subscriptions: Sequence[str],
-        overhear: Callable[[Sequence[Frame]], None] | None = None,
+        overhear: Callable[[Sequence[Frame]], Sequence[Frame] | None] | None = None,
+        linked: Callable[[Link], None] | None = None,
     ) -> None:
         self._vendor = vendor
         self._port = port
@@ -64,7 +67,7 @@ class MqttLink:
             rng=port.rng,
             subscriptions=[_filter(pattern) for pattern in subscriptions],
             on_publish=self._take,
-            on_link=self._tell,
+            on_link=self._tell if linked is None else linked,
             opener=port.network.mqtt_opener if port.network is not None else None,
         )
 
@@ -111,17 +114,21 @@ class MqttLink:
         if code.value >= _FAILURE:
             raise RejectedError(self._vendor, f"vendor:mqtt_{code.name.lower()}")
 
-    def ask(self, topic: str, payload: bytes, *, expiry_s: int) -> None:
-        """Publish a question at QoS 0 if there is a link; its loss costs nothing."""
-        self._session.publish(topic, payload, qos=0, message_expiry_s=expiry_s, resend=False)
+    def ask(self, topic: str, payload: bytes, *, expiry_s: int) -> bool:
+        """Publish a question at QoS 0 if there is a link; its loss costs nothing.
+
+        Returns:
+            Whether it left.
+        """
+        return self._session.publish(topic, payload, qos=0, message_expiry_s=expiry_s, resend=False)
 
     def _take(self, packets: list[PublishPacket], generation: int) -> None:
         now_ms = self._port.now_ms()
         frames = [Frame(p.topic, p.payload, now_ms, p.retain) for p in packets]
         ids = [p.packet_id for p in packets if p.packet_id is not None]
-        if self._overhear is not None:
-            self._overhear(frames)
-        self._port.offer(frames, partial(self._session.ack, generation, ids) if ids else None)
+        instead = self._overhear(frames) if self._overhear is not None else None
+        committed = partial(self._session.ack, generation, ids) if ids else None
+        self._port.offer(frames if instead is None else instead, committed)
 
     def _tell(self, link: Link) -> None:
         self._port.link(up=link.up, reason=link.reason)

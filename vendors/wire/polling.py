@@ -46,6 +46,7 @@ class Poller:
         self._touched: set[str] = set()
         self._turn = asyncio.Lock()
         self._asked = 0
+        self._failure: NotSentError | NoReplyError | None = None
         self._wake = asyncio.Event()
 
     def touched(self, device: str) -> None:
@@ -76,15 +77,19 @@ class Poller:
         """
         wanted = self._asked + 1
         async with self._turn:
-            if self._asked >= wanted:  # one that left after we came has been answered
+            if self._asked >= wanted:  # one that left after we came has been answered, or not
+                if self._failure is not None:
+                    raise type(self._failure)(str(self._failure))
                 return
             for _ in range(_ASKS_MAX):
                 self._asked += 1
                 self._touched.clear()
                 asked_ms = self._port.now_ms()
+                self._failure = None
                 try:
                     answers = await self._ask(asked_ms)
                 except (NotSentError, NoReplyError) as failure:
+                    self._failure = failure
                     self._told(str(failure))
                     raise
                 self._told(None)

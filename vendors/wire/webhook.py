@@ -30,7 +30,12 @@ _BODY_MAX: Final = 64 * 1024
 # Most vendors give up after 5 to 10 s, and then nobody sends it again.
 _COMMIT_MS: Final = 4_000
 _CALLS_MAX: Final = 256
+# Nobody who means it takes longer over so little.
+_BODY_S: Final = 5.0
 _TOO_LARGE: Final = HttpReply(413)
+# What comes after a refusal is thrown away for so long, and then the connection is.
+_LINGER_S: Final = 1.0
+_TOO_SLOW: Final = HttpReply(408)
 _LATER: Final = HttpReply(503, b"", (("Retry-After", "1"),))
 
 
@@ -42,9 +47,10 @@ class WebhookListener:
         accept: see `Accept`.
         bind: (host, port) to listen on; port 0 takes a free one.
         cert_file, key_file: PEM files, for TLS; absent, plain HTTP.
+        body_s: how long a caller may take over its body.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- by keyword
         self,
         port: Port,
         accept: Accept,
@@ -52,8 +58,10 @@ class WebhookListener:
         *,
         cert_file: Path | None = None,
         key_file: Path | None = None,
+        body_s: float = _BODY_S,
     ) -> None:
         self._port = port
+        self._body_s = body_s
         self._accept = accept
         self._bind = bind
         self._tls = (cert_file, key_file)
@@ -75,7 +83,9 @@ class WebhookListener:
         if network is not None:
             self.address, self._close = await network.webhook_listen(self._bind, self.handle)
             return
-        self._runner = web.ServerRunner(web.Server(self._serve, access_log=None))
+        self._runner = web.ServerRunner(
+            web.Server(self._serve, access_log=None, lingering_time=_LINGER_S)
+        )
         await self._runner.setup()
         site = web.TCPSite(self._runner, *self._bind, ssl_context=self._context())
         try:
@@ -136,10 +146,14 @@ class WebhookListener:
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
-            call = await request_from(request, _BODY_MAX)
+            async with asyncio.timeout(self._body_s):
+                call = await request_from(request, _BODY_MAX)
         except ValueError:
             self.refused += 1
             return response_of(_TOO_LARGE)
+        except TimeoutError:
+            self.refused += 1
+            return response_of(_TOO_SLOW)
         return response_of(await self.handle(call))
 
 

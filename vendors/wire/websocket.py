@@ -23,6 +23,7 @@ _HEARTBEAT_S: Final = 20.0
 # The first answer of a hub describes every node that it has.
 _MESSAGE_MAX: Final = 32 * 1024 * 1024
 _BACKOFF: Final = Backoff(500, 30_000)
+_REDIRECTS: Final = range(300, 400)
 # A link that held for so long is no part of a row of failures.
 _STEADY_S: Final = 10.0
 
@@ -52,7 +53,8 @@ class WsLink:
         rng: for the jitter of reconnects.
         on_text: called with each message; a ConnectionError of it closes the link.
         on_open: awaited first on each new link, before any message is read; may `send`.
-        on_link: (up, reason); repeats are possible.
+        on_link: told (False, why) when there is no link, again after each attempt; that there is
+            one `on_open` tells.
         network: of the port; its `ws_connect` replaces the socket.
     """
 
@@ -122,13 +124,23 @@ class WsLink:
             await asyncio.sleep(_BACKOFF.delay_ms(attempt, self._rng) / 1000)
 
     async def _over_socket(self, url: str, headers: Mapping[str, str]) -> Channel:
+        try:
+            context = client_context(self._ca_file)
+        except OSError as error:
+            raise ConnectionError(f"ca_file: {error.strerror or error}") from error
         session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=client_context(self._ca_file))
+            connector=aiohttp.TCPConnector(ssl=context), middlewares=(_stay_here,)
         )
         try:
             socket = await session.ws_connect(
                 url, headers=headers, heartbeat=_HEARTBEAT_S, max_msg_size=_MESSAGE_MAX
             )
+        except aiohttp.InvalidURL:
+            await session.close()
+            raise ConnectionError("no URL") from None
+        except aiohttp.ClientResponseError as error:  # its text holds the URL, and so the token
+            await session.close()
+            raise ConnectionError(f"answered with status {error.status}") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             await session.close()
             raise ConnectionError(str(error) or type(error).__name__) from error
@@ -136,6 +148,17 @@ class WsLink:
             await session.close()
             raise
         return _Socket(session, socket)
+
+
+async def _stay_here(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """A host that points elsewhere would have our token carried there."""
+    response = await handler(request)
+    if response.status in _REDIRECTS:
+        response.close()
+        raise ConnectionError(f"answered with status {response.status}")
+    return response
 
 
 class _Socket:
