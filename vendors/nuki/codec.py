@@ -150,7 +150,7 @@ def decode(frame: Frame) -> Sequence[Fact]:
     provenance = Provenance.RETAINED if retained else Provenance.REPORT
     if (numbers := NUMBERS.get(what)) is not None:
         number = _number(what, payload)
-        rows = numbers.get(number) or _unmapped(numbers, number)
+        rows = numbers.get(number) or unmapped(numbers, number)
         return [Reading(device, axis, value, provenance, None, why) for axis, value, why in rows]
     if (flags := FLAGS.get(what)) is not None:
         row = flags.get(payload)
@@ -177,7 +177,7 @@ def _number(what: str, payload: bytes) -> int:
     return int(payload)
 
 
-def _unmapped(table: Mapping[int, tuple[Row, ...]], number: int) -> tuple[Row, ...]:
+def unmapped(table: Mapping[int, tuple[Row, ...]], number: int) -> tuple[Row, ...]:
     """Every axis of the table, unknown: a state nobody knows says nothing about the bolt."""
     axes = next(iter(table.values()))
     return tuple((axis, None, f"unmapped:{str(number)[:20]}") for axis, _, _ in axes)
