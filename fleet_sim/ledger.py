@@ -244,7 +244,7 @@ class Ledger:
                 if key in LOOSE:
                     continue
                 told, said = device.told.get(key, []), device.said.get(key, [])
-                if newest_owed and told and vendor in self._polled:
+                if newest_owed and told and vendor in self._polled and is_state(key):
                     told[-1].sure = True
                 for sin, values in align(told, said, state=is_state(key)).items():
                     found[sin] += len(values)

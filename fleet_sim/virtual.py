@@ -112,6 +112,9 @@ class VirtualRun:
         witness.subscribe(f"{_BUS}/+/+/event/#", qos=1)
         heard = listener(self._panels.arrived)
         self._socket, _ = await self._net.udp_opener(heard, _DEVICES, False)  # noqa: FBT003 -- no broadcast
+        for hub in self.hubs:
+            if hub.session is None:
+                hub.came_up()  # before anybody asks: who finds nobody backs off
         cells = self._cells()
         tasks = [asyncio.create_task(cell.run(), name=cell.name) for cell in cells]
         try:
@@ -206,7 +209,8 @@ class VirtualRun:
     def _connect_everybody(self) -> None:
         """Not all at once, in the order of the fleet."""
         for hub in self.hubs:
-            self._connect(hub)
+            if hub.session is not None:
+                self._connect(hub)
         for number, unit in enumerate(self.units):
             self._loop.call_later(number * _CONNECT_GAP_S, self._begin, unit)
 

@@ -186,7 +186,10 @@ class WireFleet:
         return int(self._socket.get_extra_info("sockname")[1])
 
     async def open_hubs(self, folder: Path) -> Addresses:
-        """Let the hubs that are servers listen; where they all are, without a broker."""
+        """Let the hubs that are servers listen, powered; where they all are, without a broker.
+
+        A server is there before anybody asks it, and a gateway that finds nobody backs off.
+        """
         servers = [hub for hub in self.hubs if hub.session is None]
         if servers:
             # Only a fleet with such hubs needs an HTTP server.
@@ -194,6 +197,8 @@ class WireFleet:
 
             self.server = HubServer(servers, folder)
             await self.server.open()
+            for hub in servers:
+                hub.came_up()
             return Addresses(hubs=self.server.urls, ca_file=self.server.ca_file)
         return Addresses()
 
@@ -203,8 +208,6 @@ class WireFleet:
         for hub in self.hubs:
             if hub.session is not None:
                 self._tasks.append(asyncio.create_task(self._keep(hub)))
-            else:
-                hub.came_up()
         for unit in self.units:
             if unit.session is not None:
                 self._tasks.append(asyncio.create_task(self._keep(unit)))

@@ -16,9 +16,17 @@ from devices.errors import ConfigError
 from vendors.api import Vendor
 
 OURS: Final[Mapping[str, str]] = {
+    "meross": "vendors.meross",
     "nuki": "vendors.nuki",
+    "nuki_bridge": "vendors.nuki.bridge",
+    "opengarage": "vendors.opengarage",
     "ratgdo": "vendors.ratgdo",
+    "shelly": "vendors.shelly",
+    "switchbot": "vendors.switchbot",
+    "tedee": "vendors.tedee",
     "uhppote": "vendors.uhppote",
+    "zigbee2mqtt": "vendors.zigbee2mqtt",
+    "zwave_js": "vendors.zwave_js",
 }
 GROUP: Final = "doorfleet.vendors"
 

@@ -210,6 +210,8 @@ class SimulatorModule(Protocol):
     `HABITS` maps a habit's name to its rate per device and day, as people use such devices.
     `FAULTS` names the device-level faults that it can act out, with one line of source each;
     `device.act("fault:<name>", now)` starts one and `device.act("heal:<name>", now)` ends it.
+    `QUIET_FAULTS` may name those among them that a gateway which never was away cannot notice at
+    a fleet's first device, with the reason.
     """
 
     HABITS: Mapping[str, float]

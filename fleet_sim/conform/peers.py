@@ -138,9 +138,33 @@ class StreetHub:
         self.powered = True
         self.apply(self.hub.connected(self._street.now_ms()))
 
+    def cut(self) -> None:
+        """Its link to the broker breaks, and with it that of all its devices."""
+        session = self.hub.session
+        assert session is not None
+        if not self.powered:
+            return  # another of its devices was there before
+        self.powered = False
+        if session.will is not None:
+            self.carry(session.will)
+        self._street.cut_off |= self._devices
+        self.apply(self.hub.disconnected(self._street.now_ms()))
+
+    def join(self) -> None:
+        """It is connected again."""
+        if not self.powered:
+            self._street.cut_off -= self._devices
+            self.begin()
+
+    @property
+    def _devices(self) -> set[str]:
+        return {device.name for device in self._street.devices if device.hub is self.hub}
+
     def apply(self, effects: HubEffects) -> None:
         """Carry, keep and plan, as the street does for a device."""
         street = self._street
+        if not self.powered:
+            street.said_without_link += effects.messages
         for name, each in effects.devices.items():
             street.apply(street.by_name[name], each)
         street.sent += effects.messages

@@ -194,7 +194,10 @@ class Street:
         self.apply(device, device.act(what, self.now_ms()))
 
     def cut(self, device: SimDevice) -> None:
-        """The link of an MQTT device breaks, and the broker publishes its will."""
+        """The link of an MQTT device, or of its hub, breaks; the broker publishes the will."""
+        if device.hub is not None:
+            self.hubs[id(device.hub)].cut()
+            return
         assert device.session is not None
         self.cut_off.add(device.name)
         if device.session.will is not None and self.peer is not None:
@@ -203,6 +206,9 @@ class Street:
 
     def join(self, device: SimDevice) -> None:
         """It is connected again."""
+        if device.hub is not None:
+            self.hubs[id(device.hub)].join()
+            return
         self.cut_off.discard(device.name)
         self.apply(device, device.connected(self.now_ms()))
 
@@ -217,8 +223,10 @@ class Street:
                 self.apply(device, device.receive(message, self.now_ms()))
         for hub in self.hubs.values():
             session = hub.hub.session
-            if session is not None and any(
-                _matches(topic, message.topic) for topic, _ in session.subscriptions
+            if (
+                session is not None
+                and hub.powered
+                and any(_matches(topic, message.topic) for topic, _ in session.subscriptions)
             ):
                 hub.apply(hub.hub.receive(message, self.now_ms()))
 

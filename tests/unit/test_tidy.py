@@ -95,7 +95,7 @@ def pure_modules() -> list[Path]:
         *(
             path
             for what in PURE
-            for found in (f"*/{what}.py", f"*/{what}/**/*.py")
+            for found in (f"*/**/{what}.py", f"*/**/{what}/**/*.py")
             for path in (ROOT / "vendors").glob(found)
         ),
     ]

@@ -56,6 +56,10 @@ FAULTS: Final[Mapping[str, str]] = {
     "strays": "a reply of another panel arrives before each reply (uhppoted FAQ 2)",
     "system_error": "the system error byte is set",
 }
+#: Those that a gateway at work cannot notice at the first device of a fleet.
+QUIET_FAULTS: Final[Mapping[str, str]] = {
+    "ring_full": "records are erased that a gateway at work has long read",
+}
 
 _SERIAL_BASE: Final = 405_000_000
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 -- a panel's clock knows no zone

@@ -478,3 +478,77 @@ def test_closing_ends_every_run_at_once() -> None:
         assert await rig.outcome(2) == ("rejected", "unavailable")
 
     in_simulated_time(story)
+
+
+def test_the_beginning_of_an_opening_proves_it_only_when_it_lasts() -> None:
+    async def story() -> None:
+        rig = Rig(CLOSURE, delivery=Delivery.PUSH_AND_POLL)
+        rig.says(position="FullyClosed", main_state="Stopped", reachability="Online")
+        rig.on_refresh = lambda: rig.says(position="NotFullyClosed")
+
+        rig.ask("open")
+        await asyncio.sleep(31)
+        early = list(rig.answers)
+        outcome = await rig.outcome()
+
+        assert early == []
+        assert outcome == ("succeeded", None)
+
+    in_simulated_time(story)
+
+
+def test_a_door_that_came_back_was_not_opened() -> None:
+    async def story() -> None:
+        rig = Rig(CLOSURE, delivery=Delivery.PUSH)
+        rig.says(position="FullyClosed", main_state="Stopped", reachability="Online")
+
+        rig.ask("open")
+        await asyncio.sleep(1)
+        rig.says(position="NotFullyClosed")
+        await asyncio.sleep(20)
+        rig.says(position="FullyClosed")
+
+        assert await rig.outcome() == ("unknown", "deadline")
+
+    in_simulated_time(story)
+
+
+@pytest.mark.parametrize(
+    ("reason", "more", "outcome"),
+    [
+        ("no_sensor", {}, ("succeeded", None)),
+        ("boot", {}, ("rejected", "unknown_state")),
+        ("no_sensor", {"expect": {"main_state": "Stopped"}}, ("rejected", "unknown_state")),
+    ],
+)
+def test_an_axis_that_a_device_has_no_sensor_for_is_left_to_its_adapter(
+    reason: str, more: dict[str, Any], outcome: tuple[str, str | None]
+) -> None:
+    async def story() -> None:
+        rig = Rig(CLOSURE)
+        rig.says(position="FullyOpened", reachability="Online")
+        blind = Reading("d", "main_state", None, Provenance.REPORT, None, reason)
+        rig.twins["d"].fold([blind], rig.clock.now_ms())
+
+        rig.ask("close", **more)
+        await asyncio.sleep(1)
+        rig.says(position="FullyClosed")
+
+        assert await rig.outcome() == outcome
+
+    in_simulated_time(story)
+
+
+def test_a_position_that_nobody_can_tell_is_never_left_to_an_adapter() -> None:
+    async def story() -> None:
+        rig = Rig(CLOSURE)
+        rig.says(main_state="Stopped", reachability="Online")
+        blind = Reading("d", "position", None, Provenance.REPORT, None, "no_sensor")
+        rig.twins["d"].fold([blind], rig.clock.now_ms())
+
+        rig.ask("close")
+
+        assert await rig.outcome() == ("rejected", "unknown_state")
+        assert rig.sent == []
+
+    in_simulated_time(story)
