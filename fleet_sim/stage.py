@@ -168,6 +168,8 @@ class Process:
         self._reading.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._reading
+        # A grandchild may still hold the pipe's other end; ours must not outlive the loop.
+        self._child._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001 -- no public way
 
 
 @asynccontextmanager

@@ -107,7 +107,7 @@ cells:
         ({"cells": [{}]}, "cells[0].vendor: required, but missing; add it"),
         (
             {"cells": [{"vendor": "ratgod"}]},
-            "cells[0].vendor: unknown vendor 'ratgod': did you mean 'ratgdo'? known are nuki,",
+            "cells[0].vendor: unknown vendor 'ratgod': did you mean 'ratgdo'? known are meross,",
         ),
         ({"cells": [{"vendor": "nuki"}]}, "cells[0].settings.url: required, but missing; add it"),
         ({"log": {"level": "loud"}}, "log.level: input should be 'debug', 'info', 'warning' or"),
