@@ -10,8 +10,9 @@ ARGS ?=
 PYTHON ?= $(shell for each in python3.14 python3.13 python3.12 python3.11 python3; do $$each -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v $$each && break; done)
 NO_PYTHON := needs Python 3.11 or newer with venv and ensurepip (Debian: python3-venv), or make PYTHON=/path/to/python3
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
-# Two files at a time: most tests wait more than they compute, and none needs what another leaves.
-TOGETHER := -n 2 --dist loadfile
+# Three files at a time: most tests wait more than they compute, and none needs what another leaves.
+TOGETHER := -n 3 --dist loadfile
+WHEEL_TESTS ?= tests/unit tests/contract
 
 .PHONY: check-python help setup fmt check lint types architecture test unit integration interop fuzz conform bulkheads kill bench demo schemas wheel wheel-test ci clean
 
@@ -82,13 +83,13 @@ wheel: .venv/.stamp ## build dist/*.whl
 	$(BIN)/python -m hatchling build -t wheel -d dist
 
 # From a folder that holds tests and data and no code of ours: only the installed copy can be meant.
-wheel-test: .venv/.stamp ## the unit and contract tests against the built wheel instead of the checkout
+wheel-test: .venv/.stamp ## unit and contract tests, and the laws, against the built wheel instead of the checkout
 	@rm -rf build && mkdir -p build/away && $(PYTHON) -m venv build/venv && $(BIN)/python -m hatchling build -t wheel -d build
 	@build/venv/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r constraints.txt
 	@build/venv/bin/python -m pip --disable-pip-version-check --quiet install --no-deps build/*.whl
 	build/venv/bin/doorfleet-gateway --help > /dev/null && build/venv/bin/doorfleet-sim --help > /dev/null
 	cp -R tests config pyproject.toml *.md build/away
-	cd build/away && DOORFLEET_TEST_INSTALLED=1 ../venv/bin/pytest $(TOGETHER) tests/unit tests/contract \
+	cd build/away && DOORFLEET_TEST_INSTALLED=1 ../venv/bin/pytest $(TOGETHER) $(WHEEL_TESTS) \
 	  --ignore tests/unit/test_tidy.py --ignore tests/unit/test_packaging.py \
 	  --ignore tests/contract/test_vendor_laws.py $(ARGS)
 	cd build/away && ../venv/bin/doorfleet-sim conform --all

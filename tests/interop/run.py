@@ -20,7 +20,7 @@ import shutil
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,7 +31,9 @@ KEPT: Final = ROOT / ".interop"
 _INSTALL_S: Final = 420
 _CHECK_S: Final = 180
 _READY_S: Final = 60
-_AT_ONCE: Final = 2
+# Installing computes, checks mostly wait.
+_INSTALLS_AT_ONCE: Final = 2
+_CHECKS_AT_ONCE: Final = 6
 
 
 class InteropError(Exception):
@@ -118,13 +120,16 @@ def drive(client: str, python: Path, told: dict[str, str]) -> dict[str, Any]:
     try:
         if fleet:
             serving, env["INTEROP_CONTROL"] = served(client, fleet)
-        done = subprocess.run(
-            [str(python), str(HERE / client / "check.py")],
-            env=env,
-            cwd=KEPT / client,
-            timeout=_CHECK_S,
-            check=False,
-        )
+        with (KEPT / client / "check.log").open("wb") as log:
+            done = subprocess.run(
+                [str(python), str(HERE / client / "check.py")],
+                env=env,
+                cwd=KEPT / client,
+                stdout=log,
+                stderr=log,
+                timeout=_CHECK_S,
+                check=False,
+            )
     except subprocess.TimeoutExpired:
         raise InteropError(f"{client}: its check took more than {_CHECK_S} s") from None
     finally:
@@ -132,7 +137,8 @@ def drive(client: str, python: Path, told: dict[str, str]) -> dict[str, Any]:
             end(serving)
     checks: list[dict[str, Any]] = json.loads(result.read_text()) if result.exists() else []
     if not checks or done.returncode != 0:
-        raise InteropError(f"{client}: its check ended with status {done.returncode}")
+        said = (KEPT / client / "check.log").read_text(errors="replace")[-2000:]
+        raise InteropError(f"{client}: its check ended with status {done.returncode}:\n{said}")
     passed = sum(check["passed"] for check in checks)
     return {
         "version": version_of(client),
@@ -140,6 +146,25 @@ def drive(client: str, python: Path, told: dict[str, str]) -> dict[str, Any]:
         "passed": passed,
         "failed": len(checks) - passed,
     }
+
+
+def found_by(client: str, ready: Future[tuple[Path, dict[str, str]]]) -> dict[str, Any]:
+    """One client's part of the report, once its environment is ready."""
+    began_s = time.monotonic()
+    try:
+        python, told = ready.result()
+        began_s = time.monotonic()
+        found = drive(client, python, told)
+    except InteropError as error:
+        broken = {"check": "it could be run", "passed": False, "error": str(error)}
+        found = {"version": version_of(client), "checks": [broken], "passed": 0, "failed": 1}
+    found["took_s"] = round(time.monotonic() - began_s, 1)
+    print(
+        f"{client}: {found['passed']} passed, {found['failed']} failed in {found['took_s']} s",
+        file=sys.stderr,
+        flush=True,
+    )
+    return found
 
 
 def served(client: str, fleet: dict[str, Any]) -> tuple[subprocess.Popen[str], str]:
@@ -186,30 +211,18 @@ def main() -> int:
     if unknown := sorted(set(wanted) - set(clients())):
         print(f"unknown: {', '.join(unknown)}; known are {', '.join(clients())}", file=sys.stderr)
         return 2
-    report: dict[str, Any] = {}
-    with ThreadPoolExecutor(_AT_ONCE) as installing:
+    # One after the other: a check that waits for its client must not wait for an installer too.
+    with ThreadPoolExecutor(_INSTALLS_AT_ONCE) as installing:
         ready = {client: installing.submit(environment, client) for client in wanted}
-        for client in wanted:
-            began_s = time.monotonic()
-            print(f"{client} ({version_of(client)})", file=sys.stderr, flush=True)
-            try:
-                report[client] = drive(client, *ready[client].result())
-            except InteropError as error:
-                print(f"  FAIL {error}", file=sys.stderr, flush=True)
-                broken = {"check": "it could be run", "passed": False, "error": str(error)}
-                report[client] = {
-                    "version": version_of(client),
-                    "checks": [broken],
-                    "passed": 0,
-                    "failed": 1,
-                }
-            report[client]["took_s"] = round(time.monotonic() - began_s, 1)
+    with ThreadPoolExecutor(_CHECKS_AT_ONCE) as checking:
+        found = {client: checking.submit(found_by, client, ready[client]) for client in wanted}
+        report = {client: found[client].result() for client in wanted}
     KEPT.mkdir(exist_ok=True)
     (KEPT / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     print(f"{'client':34} {'version':42} passed failed")
-    for client, found in report.items():
-        print(f"{client:34} {found['version']:42} {found['passed']:6} {found['failed']:6}")
-        for check in found["checks"]:
+    for client, each in report.items():
+        print(f"{client:34} {each['version']:42} {each['passed']:6} {each['failed']:6}")
+        for check in each["checks"]:
             if not check["passed"]:
                 print(f"  FAILED {check['check']}\n{check['error']}")
     passed, failed = (sum(each[what] for each in report.values()) for what in ("passed", "failed"))
