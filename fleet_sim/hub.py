@@ -6,7 +6,7 @@ host ◄── answer, webhook, text, topic ◄───────────
 
 import asyncio
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from fleet_sim.chance import stream
 from fleet_sim.faults import Fault
@@ -23,6 +23,9 @@ from vendors.sim import (
     WsOpen,
     WsText,
 )
+
+# A webhook that waited this long may have been overtaken by an answer that tells the same, or more.
+_OVERTAKEN_MS: Final = 250.0
 
 
 class Outlet(Protocol):
@@ -180,6 +183,14 @@ class HubUnit:
                 self.outlet.websocket(self, message)
             case _:
                 pass  # nobody is there yet
+
+    def leaves(self, device: str, sent_ms: float) -> None:
+        """A webhook of this device leaves only now: an answer to a question may have been faster.
+
+        Whoever knows the newer state need not hear of the older one any more.
+        """
+        if self.fleet.now_ms() - sent_ms > _OVERTAKEN_MS:
+            self.undelivered(device, sent_ms)
 
     def undelivered(self, device: str, sent_ms: float) -> None:
         """What this device told at that moment has not arrived."""

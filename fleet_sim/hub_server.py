@@ -162,6 +162,7 @@ class HubServer:
     async def _call(self, hub: HubUnit, calls: asyncio.Queue[tuple[Webhook, str, float]]) -> None:
         while True:
             message, device, sent_ms = await calls.get()
+            hub.leaves(device, sent_ms)
             if not await self._post(message):
                 hub.undelivered(device, sent_ms)
 

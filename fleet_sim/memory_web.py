@@ -128,6 +128,7 @@ class MemoryWeb:
     async def _call(self, hub: HubUnit, calls: asyncio.Queue[tuple[Webhook, str, float]]) -> None:
         while True:
             message, device, sent_ms = await calls.get()
+            hub.leaves(device, sent_ms)
             parts = urlsplit(message.url)
             handler = self._listeners.get((parts.hostname or "", parts.port or _PORT))
             taken = False

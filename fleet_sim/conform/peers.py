@@ -217,8 +217,12 @@ class StreetHub:
             return
         self.apply(self.hub.receive(message, self._street.now_ms()))
 
+    def leaves(self, device: str, sent_ms: float) -> None:
+        """A webhook leaves; the street keeps no ledger."""
+        del device, sent_ms
+
     def undelivered(self, device: str, since_ms: float) -> None:
-        """A webhook that nobody took; the street keeps no ledger."""
+        """A webhook that nobody took."""
         del device, since_ms
 
 

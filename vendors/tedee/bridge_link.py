@@ -51,6 +51,8 @@ _OVERTAKEN_MS: Final = 30_000
 # By the bridge's own clock, which its answers tell to the second: what took longer, or comes from
 # the future, is somebody's repetition or was held back, and in no case the present.
 _PRESENT_MS: Final = 15_000
+# A date is told to the second, and taken for the middle of it.
+_DATE_MS: Final = 500
 _SKEW_MS: Final = 10_000
 _OK: Final = 200
 _UNAUTHORIZED: Final = 401
@@ -95,6 +97,8 @@ class BridgeLink:
         self._ahead_ms: int | None = None
         self._lively_until_ms = 0
         self._newest_ms: dict[str, int] = {}
+        #: When the last question left that was answered for this lock, by our clock.
+        self._asked_ms: dict[str, int] = {}
         self._callback_id: int | None = None
 
     async def close(self) -> None:
@@ -174,6 +178,7 @@ class BridgeLink:
             source = f"http/{device}/lock" if device is not None else "http/locks"
             answers.setdefault(device or "", []).append(Frame(source, orjson.dumps(each), asked_ms))
         present = frozenset(answers.keys() - {""})
+        self._asked_ms.update(dict.fromkeys(present, asked_ms))
         for device in sorted(self.locks - present):
             answers[device] = [Frame(f"http/{device}/silent", b"", asked_ms)]
         self.locks = present
@@ -246,6 +251,9 @@ class BridgeLink:
             age_ms = self._port.now_ms() + self._ahead_ms - event.at_ms
             if abs(age_ms) > _PRESENT_MS:
                 return False
+            asked_ms = self._asked_ms.get(event.device)
+            if asked_ms is not None and event.at_ms < asked_ms + self._ahead_ms - _DATE_MS:
+                return False  # the answer knew of it, and of what came after
         if event.device in self.locks:
             newest_ms = self._newest_ms.get(event.device, event.at_ms)
             if 0 < newest_ms - event.at_ms <= _OVERTAKEN_MS:
