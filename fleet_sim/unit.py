@@ -5,10 +5,11 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
+from devices.reading import Value
 from fleet_sim.chance import stream
 from fleet_sim.faults import Fault
 from fleet_sim.fleet import Habits, Population
-from fleet_sim.ledger import Ledger, is_state
+from fleet_sim.ledger import LOOSE, Ledger, is_state
 from vendors.http import HttpReply
 from vendors.sim import (
     Effects,
@@ -105,11 +106,16 @@ class Unit:
         self.answer: tuple[str, int] | None = None
         self._wake_ms: int | None = None
         self._habit_number = 0
+        self._at_rest = False
         self._born_ms = fleet.now_ms()
         self._sent = 0
         #: Its last word on each topic where a broker keeps it, and to each who is told without
         #: having asked; the longest unsaid first.
         self._words: dict[str, Publish | Webhook | WsText] = {}
+        #: What is so, what was last told of it, and what was ever told in each of those places.
+        self._true: dict[str, Value] = {}
+        self._told: dict[str, Value] = {}
+        self._tells: dict[str, set[str]] = {}
         self._topics: set[str] = set()
         # What is under way on a slow link, as (due, sent, message).
         self._line: deque[tuple[float, float, Message]] = deque()
@@ -148,23 +154,39 @@ class Unit:
             ledger.truth(self.vendor, truth, at_ms=now_ms, copies=min(copies))
         for delay_ms, message in sends:
             self._send(delay_ms, now_ms, message)
-        self._remember(effects)
+        self._remember(effects, got_out=min(copies) > 0)
         wake_ms = effects.wake_at_ms
         if wake_ms is not None and wake_ms != self._wake_ms:
             self.fleet.agenda.at(wake_ms, self._wake)
         self._wake_ms = wake_ms
 
-    def _remember(self, effects: Effects) -> None:
-        """What may be said again: the last word on a topic, if it told of no happening."""
-        repeatable = all(is_state(truth.key) for truth in effects.truths)
+    def _remember(self, effects: Effects, *, got_out: bool) -> None:
+        """What may be said again: the last word on a topic, if it got out and told of no happening."""
+        states = [truth for truth in effects.truths if is_state(truth.key)]
+        repeatable = got_out and len(states) == len(effects.truths)
+        told = {truth.key: truth.value for truth in states if truth.sent}
+        self._true.update((truth.key, truth.value) for truth in states)
+        self._told.update(told)
         for message in effects.messages:
             match message:
                 case Publish(topic=where, retain=True) | Webhook(url=where) | WsText(peer=where):
+                    self._tells.setdefault(where, set()).update(told.keys() - LOOSE)
                     self._words.pop(where, None)
                     if repeatable:
                         self._words[where] = message
                 case _:
                     pass
+
+    def _still_true(self, where: str) -> bool:
+        """Whether nothing of what was told there has become otherwise unsaid.
+
+        Whoever asked knows better than that word, which does not tell how old it is.
+        """
+        return all(self._true[key] == self._told[key] for key in self._tells[where])
+
+    def outdated(self, topic: str) -> None:
+        """Its hub spoke there for it: what it said itself is no longer the last word."""
+        self._words.pop(topic, None)
 
     def _send(self, delay_ms: int, now_ms: float, message: Message) -> None:
         """At once, or behind what a slow link still carries."""
@@ -236,7 +258,13 @@ class Unit:
     def live(self) -> None:
         """Let people begin to use it, or use it at another rate from now on."""
         self._habit_number += 1
-        self._plan(int(self.fleet.now_ms()), self._habit_number)
+        if not self._at_rest:
+            self._plan(int(self.fleet.now_ms()), self._habit_number)
+
+    def rest(self) -> None:
+        """Nobody uses it from now on; what it has begun it brings to its end."""
+        self._at_rest = True
+        self._habit_number += 1
 
     def _plan(self, now_ms: int, number: int) -> None:
         factor = self.fault.rate_factor if self.fault is not None else 1.0
@@ -278,8 +306,8 @@ class Unit:
         def again(at_ms: int) -> None:
             if self.fault is not fault:
                 return
-            if self._words and self.up:
-                topic = next(iter(self._words))
+            topic = next(filter(self._still_true, self._words), None)
+            if topic is not None and self.up:
                 word = self._words[topic] = self._words.pop(topic)
                 self._send(0, self.fleet.now_ms(), word)
             self.fleet.agenda.at(at_ms + gap_ms(), again)

@@ -41,7 +41,8 @@ _BUS: Final = f"{ROOT}/{_SITE}"
 _KEEPALIVE_S: Final = 3600
 _READY_S: Final = 60.0
 _CONNECT_GAP_S: Final = 0.01
-# The world stands still for so long at the end, and for as long as the slowest poll takes.
+# At the end people rest for so long, and for as long as the slowest poll takes; and then the world
+# stands still as long again.
 _SETTLE_S: Final = 10.0
 _PROGRESS_STEPS: Final = 100
 # Memory, where there is such a folder: a simulated disk needs no patience.
@@ -202,6 +203,10 @@ class VirtualRun:
         for at_s, what in planned:
             self._loop.call_at(began_s + at_s, what)
         await asyncio.sleep(seconds)
+        for unit in self.units:
+            unit.rest()
+        # What is begun comes to its end, and whoever takes a while to answer a question does so.
+        await asyncio.sleep(_SETTLE_S + self.scenario.longest_wait_s)
         self.agenda.stop()
         await asyncio.sleep(_SETTLE_S + self.scenario.longest_wait_s)
         await self._look_at_states()

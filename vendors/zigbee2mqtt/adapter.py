@@ -20,7 +20,7 @@ from devices.health import Reachability
 from vendors.api import Decode, Frame, Port
 from vendors.wire.mqtt import Link
 from vendors.wire.mqtt_adapter import MqttLink
-from vendors.zigbee2mqtt import actions, bridge, codec
+from vendors.zigbee2mqtt import bridge, codec
 from vendors.zigbee2mqtt.news import ANSWER_MS, Question
 from vendors.zigbee2mqtt.settings import Zigbee2MqttSettings
 from vendors.zigbee2mqtt.watch import ASK_GAP_MS, BOLT, Slot, Waiting, Watch
@@ -236,8 +236,7 @@ class Zigbee2MqttAdapter:
         if news.answered is not None:
             watch.missed = 0
             watch.ask_at_ms = self._next_ms()
-        doubted = news.doubtful or (news.acted and actions.contradicts(told, codec.bolt(told)[1]))
-        if doubted or first:
+        if news.doubtful or first:
             watch.ask_at_ms = min(watch.ask_at_ms, self._soon_ms(device))
         if news.slot is not None:
             watch.slot = Slot(f"users.{news.slot}", self._port.now_ms() + _SLOT_MS, None)

@@ -14,6 +14,10 @@ remembers is then as old as what we know, or newer. When it started itself, it r
 had written to its disk, up to five minutes before it died (`state.ts`, SAVE_INTERVAL), and says
 that as if it had just heard it: older than what we know, and never to overwrite it.
 
+After an event against the bolt, a document that repeats this bolt may be anything: a battery report
+that comes before the bolt's own. So a question of before is void, and the next one waits until no
+report can be under way any more; what repeats the bolt then is an answer again.
+
 With `last_seen` switched on the bridge also repeats itself when a lock has merely acknowledged a
 `set` (`utils.ts`, publishLastSeen). There an unchanged document is an answer only if the question
 was asked when no such acknowledgement could be under way any more.
@@ -30,6 +34,9 @@ from vendors.zigbee2mqtt import actions, codec
 ANSWER_MS: Final = 15_000
 #: Later than this nobody acknowledges a `set`.
 ACKNOWLEDGED_MS: Final = 11_000
+#: Later than this after an event no report of its bolt is under way: it comes within the same
+#: second (zigbee-herdsman-converters, `yale.ts`).
+REPORTED_MS: Final = 2_000
 #: A wrong one of these harms somebody; a wrong battery does not.
 _GRAVE: Final = ("bolt", "door_state", "users.")
 
@@ -54,11 +61,17 @@ class Heard:
     question: Question | None = None
     #: When somebody last told the lock to do something.
     set_at_ms: int = -ACKNOWLEDGED_MS
+    #: When an event last went against the bolt in its document.
+    disputed_at_ms: int = -REPORTED_MS
     tells_last_seen: bool = False
 
     def may_be_asked(self, now_ms: int) -> bool:
         """Whether an answer could be told from everything else."""
-        return self.open_question(now_ms) is None and self._settled(now_ms)
+        return (
+            self.open_question(now_ms) is None
+            and self._settled(now_ms)
+            and now_ms - self.disputed_at_ms >= REPORTED_MS
+        )
 
     def _settled(self, at_ms: int) -> bool:
         return not self.tells_last_seen or at_ms - self.set_at_ms >= ACKNOWLEDGED_MS
@@ -84,6 +97,8 @@ class Heard:
         }
         changed = {part for part, rows in parts.items() if self.parts.get(part) != rows}
         action = actions.read("", told)
+        if disputed := action is not None and actions.contradicts(told, codec.bolt(told)[1]):
+            self._dispute(now_ms)
         self.tells_last_seen = "last_seen" in told
         question = self.open_question(now_ms)
         answered: Question | None = None
@@ -108,7 +123,14 @@ class Heard:
                 answered, self.question = question, None
         self.parts, self.rest, self.first = parts, rest, False
         slot = action.data.get("credential") if action is not None else None
-        return News(how, answered, action is not None, slot if isinstance(slot, int) else None)
+        slot = slot if isinstance(slot, int) else None
+        return News(how, answered, acted=action is not None, disputed=disputed, slot=slot)
+
+    def _dispute(self, now_ms: int) -> None:
+        """The bolt may have moved, and the bridge still remembers where it was."""
+        self.disputed_at_ms = now_ms
+        if self.question is not None and self.question.part == "bolt":
+            self.question = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +140,15 @@ class News:
     how: Mapping[str, str]
     answered: Question | None
     acted: bool
+    #: What took place goes against the bolt in the same document.
+    disputed: bool
     #: Somebody changed the code in this slot.
     slot: int | None = None
 
     @property
     def doubtful(self) -> bool:
-        """Whether the bridge and we disagree."""
-        return "doubt" in self.how.values()
+        """Whether the bridge and we disagree, or the bridge with itself."""
+        return self.disputed or "doubt" in self.how.values()
 
     @property
     def live(self) -> frozenset[str]:

@@ -50,6 +50,8 @@ class Telling:
         #: Nobody has heard of it since the bridge's last silence.
         self._fresh = True
         self._known_bolt: Value = None
+        #: It has told of a turn against the bolt in the same document.
+        self._disputed = False
         self._stated: dict[str, Value] = {}
         self._told: dict[str, Value] = {}
         self._messages: list[Message] = []
@@ -93,16 +95,20 @@ class Telling:
         bolt = self._shown_bolt()
         disputed = "action" in update and self._contradicts(update["action"], bolt)
         if disputed:
+            self._disputed = True
             self._truth("lock_state", None, now_ms, sent=told)
         if first:
-            # A first word may be an old one, and settles no dispute about the bolt.
+            # A first word may be an old one, and settles no dispute about the bolt. Whether one
+            # is open nobody here knows: what settled it may have been lost before the link was.
             for axis, value in self._axes().items():
-                if axis != "lock_state" or self._told.get(axis, value) is not None:
-                    self._truth(axis, value, now_ms, sent=True)
+                if axis != "lock_state" or not disputed:
+                    sure = axis != "lock_state" or not self._disputed
+                    self._truth(axis, value, now_ms, sent=sure)
             self._known_bolt = bolt
             return
         if not disputed and "state" in update and (answer or bolt != self._known_bolt):
-            self._truth("lock_state", bolt, now_ms, sent=told)
+            # An answer that repeats what was said looks like everything that repeats it.
+            self._truth("lock_state", bolt, now_ms, sent=told and bolt != self._known_bolt)
         if told:
             self._known_bolt = bolt
         for axis, value in self._axes().items():

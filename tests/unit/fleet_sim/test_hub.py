@@ -19,6 +19,7 @@ from vendors.sim import (
     Arrival,
     Effects,
     HubEffects,
+    Publish,
     Truth,
     Webhook,
     WsClose,
@@ -291,6 +292,96 @@ def test_a_flood_repeats_the_last_webhook() -> None:
             await asyncio.sleep(0.01)
         assert len(taken) > 20
         assert set(taken) == {b"a open"}
+
+    play(story)
+
+
+def test_a_flood_does_not_repeat_what_is_otherwise_by_now() -> None:
+    taken: list[bytes] = []
+
+    async def take(request: HttpRequest) -> HttpReply:
+        taken.append(request.body)
+        return HttpReply(200)
+
+    async def story(host: Host) -> None:
+        (_, port), _ = await host.web.webhook_listen(("10.0.0.1", 0), take)
+        host.bridge.listeners = [f"http://10.0.0.1:{port}/x"]
+        await asyncio.sleep(1)
+        host.units[0].act("closed")
+        host.bridge.listeners = []
+        host.units[0].act("open")  # only who asks knows
+        await asyncio.sleep(1)
+        host.units[0].strike(faults.Flood(20.0))
+        for at_ms in range(2_000, 4_000, 10):
+            host.agenda.run(at_ms)
+            await asyncio.sleep(0.01)
+        assert taken == [b"a closed"]
+        host.units[0].act("closed")
+        for at_ms in range(4_000, 6_000, 10):
+            host.agenda.run(at_ms)
+            await asyncio.sleep(0.01)
+        assert len(taken) > 1
+
+    play(story)
+
+
+class Broker:
+    """A `unit.Link` that keeps what it was given."""
+
+    up = True
+
+    def __init__(self) -> None:
+        self.taken: list[bytes] = []
+
+    def publish(self, message: Publish) -> None:
+        self.taken.append(message.payload)
+
+
+def test_a_flood_does_not_repeat_what_never_got_out() -> None:
+    async def story(host: Host) -> None:
+        link = host.hub.link = Broker()  # type: ignore[assignment]
+        await asyncio.sleep(1)
+        unit = host.units[0]
+        unit.fault = faults.Silence()
+        unit.apply(Effects([Publish("a/mode", b"unheard", retain=True)]))
+        unit.fault = None
+        unit.apply(Effects([Publish("a/door", b"heard", retain=True)]))
+        unit.strike(faults.Flood(20.0))
+        for at_ms in range(2_000, 12_000, 10):
+            host.agenda.run(at_ms)
+        assert len(link.taken) > 1
+        assert set(link.taken) == {b"heard"}
+
+    play(story)
+
+
+def test_a_flood_does_not_repeat_what_the_hub_has_said_anew() -> None:
+    async def story(host: Host) -> None:
+        link = host.hub.link = Broker()  # type: ignore[assignment]
+        await asyncio.sleep(1)
+        host.units[0].apply(Effects([Publish("a/mode", b"old", retain=True)]))
+        host.hub.apply(HubEffects(messages=[Publish("a/mode", b"new", retain=True)]))
+        host.units[0].strike(faults.Flood(20.0))
+        for at_ms in range(2_000, 12_000, 10):
+            host.agenda.run(at_ms)
+        assert link.taken == [b"old", b"new"]
+
+    play(story)
+
+
+def test_nobody_uses_a_device_that_is_at_rest_not_even_once_it_is_healed() -> None:
+    async def story(host: Host) -> None:
+        resting, used = host.units
+        for unit in host.units:
+            unit.live()
+        resting.strike(faults.Silence())
+        resting.rest()
+        resting.heal()
+
+        host.agenda.run(10**18)
+
+        assert not host.told(resting.device.name)
+        assert host.told(used.device.name)
 
     play(story)
 

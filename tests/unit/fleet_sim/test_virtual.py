@@ -197,6 +197,30 @@ def test_what_changed_during_a_hang_is_owed_once_the_lock_has_told_it(
     assert sins(result, "nuki") == ({"lost": lost} if lost else {})
 
 
+def test_what_happens_last_is_owed_of_a_lock_that_takes_a_while_to_answer() -> None:
+    result = virtual.run(
+        scenario(vendors=("zigbee2mqtt",), hours=0.02, pace=1000, fleet={"zigbee2mqtt": 20}),
+        seed=1,
+    )
+
+    assert result["evidence"] == []
+
+
+@pytest.mark.parametrize("fault", ["hang", "silence", "malformed", "duplicate"])
+def test_locks_that_are_turned_faster_than_they_answer_are_told_of_truly(fault: str) -> None:
+    acts = [
+        {"at": "20s", "for": "3s", "vendor": "zigbee2mqtt", "fault": fault},
+        {"at": "25s", "for": "10s", "vendor": "zigbee2mqtt", "fault": "flood"},
+    ]
+
+    result = virtual.run(
+        scenario(*acts, vendors=("zigbee2mqtt",), hours=0.02, pace=1000, fleet={"zigbee2mqtt": 20}),
+        seed=6,
+    )
+
+    assert result["evidence"] == []
+
+
 def test_a_cell_that_dies_ends_the_run_with_its_error(monkeypatch: pytest.MonkeyPatch) -> None:
     async def die(_self: Cell) -> None:
         raise RuntimeError("the cell's own bug")

@@ -7,7 +7,7 @@ import pytest
 from devices.kinds import LOCK as KIND
 from devices.reading import Provenance, Reading
 from devices.twin import Twin
-from vendors.zigbee2mqtt.news import ACKNOWLEDGED_MS, ANSWER_MS, Heard, Question
+from vendors.zigbee2mqtt.news import ACKNOWLEDGED_MS, ANSWER_MS, REPORTED_MS, Heard, Question
 
 OUT = {"state": "LOCK", "lock_state": "locked"}
 BACK = {"state": "UNLOCK", "lock_state": "unlocked"}
@@ -115,6 +115,37 @@ def test_an_answer_that_comes_too_late_is_none() -> None:
     it.question = Question("bolt", 0)
 
     assert it.take(OUT, None, ANSWER_MS + 1).how == {}
+
+
+def test_after_an_event_against_the_bolt_what_repeats_the_bolt_settles_nothing() -> None:
+    it = heard(OUT)
+    it.question = Question("bolt", 100)
+
+    assert it.take({**OUT, "action": "manual_unlock"}, None, 200).doubtful
+    assert it.take({**OUT, "linkquality": 1}, None, 300).how == {}  # of the battery, perhaps
+    assert not it.may_be_asked(200 + REPORTED_MS - 1)
+    assert it.may_be_asked(200 + REPORTED_MS)
+
+    it.question = Question("bolt", 200 + REPORTED_MS)
+    assert it.take({**OUT, "linkquality": 2}, None, 3_000).how == {"bolt": "poll"}
+
+
+def test_an_event_that_goes_with_the_bolt_leaves_a_question_open() -> None:
+    it = heard(OUT)
+    it.question = Question("bolt", 100)
+
+    assert not it.take({**OUT, "action": "manual_lock"}, None, 200).doubtful
+    assert it.take(OUT, None, 300).how == {"bolt": "poll"}
+
+
+def test_an_event_against_the_bolt_leaves_a_question_about_a_slot_open() -> None:
+    users = {"3": {"status": "enabled"}}
+    it = heard({**OUT, "users": users})
+    it.question = Question("users.3", 100)
+
+    it.take({**OUT, "users": users, "action": "manual_unlock"}, None, 200)
+
+    assert it.take({**OUT, "users": users}, None, 300).how == {"users.3": "poll"}
 
 
 def test_of_a_slot_only_that_slot_is_an_answer() -> None:

@@ -39,6 +39,11 @@ def lines(effects: Effects) -> list[str]:
     ]
 
 
+def bolts(effects: Effects) -> list[tuple[object, bool]]:
+    """What is true of the bolt, and whether it was told for sure."""
+    return [(truth.value, truth.sent) for truth in effects.truths if truth.key == "lock_state"]
+
+
 def run(lock: Lock, until_ms: int = 600_000) -> Effects:
     return lock.wake(until_ms)
 
@@ -143,6 +148,32 @@ def test_a_bridge_that_was_only_away_repeats_nothing() -> None:
     assert [m.topic for m in back.messages] == ["zigbee2mqtt/bridge/state"]
     assert all(not effects.messages for effects in back.devices.values())
     assert lock.bridge.wake(30_000).devices == {}
+
+
+def test_an_answer_that_repeats_the_bolt_is_not_told_for_sure() -> None:
+    lock = held(one(), "LOCK")
+    lock.act("fault:phantom_event", 5_000)
+    assert bolts(run(lock, 6_000)) == [(None, True)]
+
+    ask(lock, "get", {"state": ""}, 6_000)
+
+    assert bolts(run(lock, 9_000)) == [("Locked", False)]
+
+
+@pytest.mark.parametrize(("model", "sure"), [("assure", False), ("c4", True)])
+def test_a_first_word_after_a_gap_may_leave_a_dispute_open(model: str, sure: bool) -> None:
+    lock = held(one(models=[model]), "LOCK")
+    lock.act("turn_by_hand", 5_000)
+    run(lock, 9_000)
+    lock.bridge.disconnected(10_000)
+    lock.act("turn_by_hand", 10_000)
+    assert not any(told for _, told in bolts(run(lock, 19_000)))
+    lock.bridge.connected(20_000)
+
+    first = bolts(lock.act("battery", 21_000))
+
+    assert (("Locked", True) in first) is sure
+    assert any(told for _, told in first) is sure
 
 
 def test_names_have_spaces_and_slashes_and_ids_have_none() -> None:
