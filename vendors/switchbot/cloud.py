@@ -1,6 +1,6 @@
 """Asking the vendor's cloud: signed anew for each attempt, and paid for out of the budget."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import orjson
@@ -85,13 +85,21 @@ class Cloud:
             return f"{text}; polling {stretch:.1f} times slower"
         return text
 
-    async def get(self, path: str, purpose: Purpose) -> bytes:
-        """The reply's bytes; whether they are good is seen when they are read.
+    async def get(
+        self, path: str, purpose: Purpose, leaves: Callable[[], None] = lambda: None
+    ) -> tuple[int, bytes]:
+        """When the question left (Unix ms), and the reply's bytes, good or not.
+
+        In a queue for its turn a question grows old, and its answer does not; `leaves` is called
+        when its turn has come.
 
         Raises:
             NotSentError, NoReplyError: there is none; see `NoQuotaError`, `RefusedCallError`.
         """
-        return _body(await self._ask("GET", path, purpose, b"", self._settings.timeout_ms))
+        left_ms, reply = await self._ask(
+            "GET", path, purpose, b"", self._settings.timeout_ms, leaves
+        )
+        return left_ms, _body(reply)
 
     async def post(
         self, path: str, purpose: Purpose, body: Mapping[str, Any], within_ms: int | None = None
@@ -103,23 +111,38 @@ class Cloud:
         """
         raw = orjson.dumps(body)
         within_ms = min(within_ms or self._settings.timeout_ms, self._settings.timeout_ms)
-        reply = _body(await self._ask("POST", path, purpose, raw, within_ms))
+        _, reply = await self._ask("POST", path, purpose, raw, within_ms)
         try:
-            return codec.reply_of(reply)
+            return codec.reply_of(_body(reply))
         except DecodeError as error:
             raise NoReplyError(error.detail) from error
 
-    async def _ask(
-        self, method: str, path: str, purpose: Purpose, body: bytes, within_ms: int
-    ) -> HttpReply:
+    async def _ask(  # noqa: PLR0913, PLR0917 -- what a call is made of
+        self,
+        method: str,
+        path: str,
+        purpose: Purpose,
+        body: bytes,
+        within_ms: int,
+        leaves: Callable[[], None] = lambda: None,
+    ) -> tuple[int, HttpReply]:
         if not self.allows(purpose):
             raise NoQuotaError(self.spent)
+        left_ms = self._port.now_ms()
+        self.budget.spend(left_ms)  # at once: what waits for its turn may not be sold twice
+
+        def headers() -> Mapping[str, str]:
+            nonlocal left_ms
+            left_ms = self._port.now_ms()
+            leaves()
+            return self._signed(left_ms)
+
         try:
             reply = await self._host.request(
                 method,
                 f"{_PREFIX}{path}",
                 idempotent=method == "GET",
-                headers=self._headers,
+                headers=headers,
                 body=body,
                 within_ms=max(1, within_ms),
             )
@@ -128,12 +151,11 @@ class Cloud:
             raise
         self._note()
         self._weigh(reply)
-        return reply
+        return left_ms, reply
 
-    def _headers(self) -> Mapping[str, str]:
-        """For one attempt, which is paid for with it."""
-        settings, now_ms = self._settings, self._port.now_ms()
-        self.budget.spend(now_ms)
+    def _signed(self, now_ms: int) -> Mapping[str, str]:
+        """The headers of a request that leaves now."""
+        settings = self._settings
         try:
             token = secret_of(settings.token, settings.token_file)
             secret = secret_of(settings.secret, settings.secret_file)

@@ -103,7 +103,7 @@ class Roll:
         around = self._around
         async with self._reading:  # one after the other, or an older answer could come last
             asked_ms = around.port.now_ms()
-            reply = await around.cloud.get("/devices", purpose)
+            _, reply = await around.cloud.get("/devices", purpose)
             try:
                 listed = codec.listed(reply)
             except DecodeError as error:

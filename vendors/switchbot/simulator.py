@@ -60,6 +60,10 @@ _AGAIN_MS: Final = 3_000
 _STALE_AGAIN_MS: Final = 35_000
 _BOUNCE_MS: Final = 870
 _LATE_MS: Final = (70_000, 120_000)
+# A webhook so long after the contact moved may be taken for the door's, if that one was lost.
+_DOORS_MS: Final = 60_000
+# So long a reader may doubt a `locked` after a reported unlocking (`doubt_ms` of its settings).
+_DOUBT_MS: Final = 600_000
 #: With these a webhook is no sure news: it is old, in other words, or the status says otherwise.
 _DISBELIEVED: Final = frozenset({"webhook_late", "enum_mismatch", "status_stays_locked"})
 _LOST_SHARE: Final = 0.7
@@ -96,6 +100,8 @@ class Lock:
         self._battery = rng.randint(8, 100)
         self._hook_url = ""
         self._last_hook_ms = 0
+        self._reported_ms: int | None = None
+        self._door_moved_ms = 0
         self._plans: list[_Plan] = []
         self._number = 0
         self._stated: dict[str, tuple[Value, bool]] = {}
@@ -220,13 +226,22 @@ class Lock:
         self._truths.append(Truth(self.name, key, value, now_ms, sent))
 
     def _state_truths(self, now_ms: int) -> None:
-        """Where the bolt is; before it, what may rightly be said while something clouds that."""
+        """Where the bolt is, and what may rightly be said before while something clouds that.
+
+        If the report of a locking is lost, a status `locked` contradicts the reported unlocking,
+        and no reader can know which of them is so (README, "What is believed").
+        """
         seen = UNCALIBRATED if "uncalibrated" in self.faults else SEEN[self._bolt]
         views = [seen]
         if self.faults & CLOUDED:
             views += [UNKNOWN, seen]
         if "status_stays_locked" in self.faults:
             views = [UNKNOWN, seen, UNKNOWN, SEEN["locked"], UNKNOWN, seen]
+        reported_ms = self._reported_ms
+        if seen == SEEN["locked"] and reported_ms is not None:
+            self._reported_ms = None
+            if now_ms - reported_ms < _DOUBT_MS:
+                views += [UNKNOWN, seen]
         for view in views:
             for axis, value in zip(AXES, view, strict=True):
                 self._truth(axis, value, now_ms)
@@ -273,6 +288,11 @@ class Lock:
 
     def _drop(self, what: str) -> None:
         self._plans = [plan for plan in self._plans if plan.what != what]
+
+    def _report(self, cause: str, now_ms: int) -> None:
+        if SEEN[self._rested][0] == "Unlocked":
+            self._reported_ms = now_ms
+        self._hook(cause, now_ms)
 
     def _hook(self, cause: str, now_ms: int, word: str | None = None) -> None:
         """Have a webhook sent of what is now: it leaves a little later, and says when this was."""
@@ -326,7 +346,8 @@ class Lock:
         if not self._leave(context, now_ms) or self.faults & _DISBELIEVED:
             return
         if cause == "lock" and value == self._bolt and SEEN[self._bolt][0] == "Unlocked":
-            self._truth("lock_state", "Unlocked", now_ms, sent=True)
+            clear = not self.model.hook_contact or now_ms - self._door_moved_ms > _DOORS_MS
+            self._truth("lock_state", "Unlocked", now_ms, sent=clear)
         elif cause == "door" and value == self._door_seen:
             self._door_truth(now_ms, sent=True)
 
@@ -368,7 +389,7 @@ class Lock:
             self._battery -= 1
             self._battery_truths(now_ms)
         self._state_truths(now_ms)
-        self._hook("lock", now_ms)
+        self._report("lock", now_ms)
 
     def _hand(self, now_ms: int) -> None:
         """Turned by hand: the bolt is elsewhere at once."""
@@ -385,7 +406,8 @@ class Lock:
     def _door_moved(self, now_ms: int) -> None:
         if self._stated.get("door_state", (None, False))[0] != self._door_seen:
             self._door_truth(now_ms)
-            self._hook("door", now_ms)
+            self._door_moved_ms = now_ms
+            self._report("door", now_ms)
 
     def _guest(self, now_ms: int) -> None:
         """A booking service with the same account hands out a passcode, or takes it back."""

@@ -73,6 +73,8 @@ class Watch:
         self._plan: list[tuple[int, Purpose]] = []
         self._purpose = Purpose.POLL
         self._left_ms = 0
+        #: The question has left; before, its answer will be younger than any webhook.
+        self._under_way = False
         #: What a webhook said, and what a command is for, until a status says so.
         self._hint = ""
         self._goal = ""
@@ -138,9 +140,11 @@ class Watch:
 
     async def _ask(self, asked_ms: int) -> Mapping[str, Sequence[Frame]]:
         self._left_ms = asked_ms
+        self._under_way = False
         device = self.device
         try:
-            reply = await self._cloud.get(f"/devices/{device}/status", self._purpose)
+            path = f"/devices/{device}/status"
+            left_ms, reply = await self._cloud.get(path, self._purpose, self._leaves)
         except (NotSentError, NoReplyError) as failure:
             self._told(failure)
             raise
@@ -151,7 +155,7 @@ class Watch:
         except DecodeError:
             told = False  # the frame becomes a dead letter
         if told:
-            what = self.witness.answered(asked_ms, state)
+            what = self.witness.answered(left_ms, state)
             if what == "early":
                 self.plan(_EARLY_MS, Purpose.HOOK)
             if what == "status":
@@ -160,7 +164,10 @@ class Watch:
         self.seen_ms = asked_ms
         # It was just asked, whatever for: the day's plan counts from now.
         self._poll_at_ms = asked_ms + self._spread_ms()
-        return {device: [Frame(f"http/{device}/{what}", reply, asked_ms)]}
+        return {device: [Frame(f"http/{device}/{what}", reply, left_ms)]}
+
+    def _leaves(self) -> None:
+        self._under_way = True
 
     def _settle(self, state: str | None) -> None:
         """What was planned to see this need not be asked any more."""
@@ -187,7 +194,8 @@ class Watch:
         if frame is None:
             return ()
         assert hook.sample_ms is not None, "what has no time is a hint"
-        self._poller.touched(self.device)
+        if self._under_way:
+            self._poller.touched(self.device)
         # Like an answer, it claims no less age than it has.
         told_ms = min(hook.sample_ms, now_ms)
         return [Frame(f"hook/{self.device}/{frame}", body, told_ms)]

@@ -120,8 +120,8 @@ class HttpHost:
     ) -> HttpReply:
         """Ask, and give what was answered, whatever its status.
 
-        `headers` and `query` may be functions: they are called anew for every attempt (tokens
-        for one use).
+        `headers` and `query` may be functions: they are called anew for every attempt, when its
+        turn has come and it leaves (tokens for one use, signatures over the time).
         `within_ms` bounds all attempts together; absent, each has the host's `timeout_ms`.
 
         Raises:
@@ -138,11 +138,8 @@ class HttpHost:
             last = attempt + 1 == attempts
             failure: Exception | None = None
             reply: HttpReply | None = None
-            made = headers() if callable(headers) else (headers or {})
-            asked = query() if callable(query) else query
-            url = f"{self.base_url}{target_of(path, asked)}"
             try:
-                reply = await self._attempt(method, url, made, body, until_ms)
+                reply = await self._attempt(method, path, query, headers, body, until_ms)
             except NoReplyError as error:
                 failure, left = error, True
             except NotSentError as error:
@@ -163,8 +160,14 @@ class HttpHost:
             await asyncio.sleep(pause_ms / 1000)
         raise AssertionError("attempts_max is at least 1")
 
-    async def _attempt(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes, until_ms: int
+    async def _attempt(  # noqa: PLR0913, PLR0917 -- as `request`
+        self,
+        method: str,
+        path: str,
+        query: Pairs | Callable[[], Pairs],
+        headers: Mapping[str, str] | Callable[[], Mapping[str, str]] | None,
+        body: bytes,
+        until_ms: int,
     ) -> HttpReply:
         self._permit()
         if self._waiting >= self._limits.queued_max:
@@ -182,7 +185,10 @@ class HttpHost:
             self._permit()
             if _loop_ms() >= until_ms:
                 raise NotSentError("no time is left for it")
-            return await self._once(method, url, headers, body, until_ms)
+            made = headers() if callable(headers) else (headers or {})
+            asked = query() if callable(query) else query
+            url = f"{self.base_url}{target_of(path, asked)}"
+            return await self._once(method, url, made, body, until_ms)
         finally:
             self._slots.release()
 

@@ -475,6 +475,46 @@ def test_an_answer_that_was_under_way_when_a_webhook_came_moves_nothing_back() -
     run(play)
 
 
+def test_a_webhook_from_before_a_question_left_moves_nothing_back() -> None:
+    async def play(rig: Rig) -> None:
+        await asyncio.sleep(20)
+        await rig.adapter.refresh(LOCK)
+        await asyncio.sleep(1.1)
+        question = asyncio.create_task(rig.adapter.refresh(LOCK))  # waits for its turn, 0.9 s
+        await asyncio.sleep(0.2)
+        happened_ms = rig.cell.now_ms()
+        rig.web.state = "locking"  # and begun to lock since: the answer knows both
+        await question
+        assert rig.cell.now_ms() > happened_ms + 500
+        assert (rig.value(), rig.value("motion")) == ("moving", "Locking")
+        assert rig.cell.frames[-1].received_at_ms > happened_ms + 500
+
+        assert await rig.hook(lockState="UNLOCKED", timeOfSample=happened_ms) == 200
+        assert (rig.value(), rig.value("motion")) == ("moving", "Locking")
+
+    rig = run(play, rate_per_s=0.5)
+
+    assert not any(source.startswith("hook") for source in rig.sources())
+
+
+def test_an_answer_to_a_question_that_left_after_a_webhook_is_used() -> None:
+    async def play(rig: Rig) -> None:
+        await asyncio.sleep(20)
+        await rig.adapter.refresh(LOCK)
+        await asyncio.sleep(1.1)
+        question = asyncio.create_task(rig.adapter.refresh(LOCK))  # waits for its turn, 0.9 s
+        await asyncio.sleep(0.2)
+        rig.web.state = "unlocked"
+        before = len(rig.asked("/status"))
+        await rig.hook(lockState="UNLOCKED")
+        rig.web.state = "locking"
+        await question
+        assert len(rig.asked("/status")) == before + 1
+        assert (rig.value(), rig.value("motion")) == ("moving", "Locking")
+
+    run(play, rate_per_s=0.5)
+
+
 def test_a_webhook_claims_no_less_age_than_it_has() -> None:
     async def play(rig: Rig) -> None:
         await asyncio.sleep(5)

@@ -272,6 +272,24 @@ def test_a_webhook_comes_a_little_after_its_sample_once_and_unsigned() -> None:
     assert 300 <= at_ms - context["timeOfSample"] <= 1_400
 
 
+def test_locked_after_a_reported_unlocking_may_be_of_two_minds_once() -> None:
+    world = World()
+    world.listen()
+    lock = locked(world)
+    world.act(lock, "turn_by_hand")
+    world.go(2)
+    world.truths.clear()
+    world.act(lock, "turn_by_hand")
+    world.go(2)
+    for fault in ("fault:webhook_lost", "heal:webhook_lost"):
+        world.act(lock, fault)
+
+    for axis, values in (("lock_state", ["Locked", None, "Locked"]), ("fault", [None, "None"])):
+        seen = [t for t in world.truths if (t.device, t.key) == (lock.name, axis)]
+        assert [truth.value for truth in seen] == values
+        assert not any(truth.sent for truth in seen)
+
+
 def test_nobody_is_told_where_nobody_listens() -> None:
     world = World()
     world.order(world.locks[0].name, "unlock")

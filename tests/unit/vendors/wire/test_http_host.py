@@ -439,6 +439,40 @@ def test_a_rate_lets_a_burst_through_and_then_one_at_a_time() -> None:
     assert len(set(network.at_s[-3:])) == 1
 
 
+def test_headers_and_query_are_made_when_a_request_leaves_not_when_it_queues() -> None:
+    class Network:
+        def __init__(self) -> None:
+            self.said: list[tuple[str, str, float]] = []
+
+        async def http_send(self, _: str, url: str, headers: Any, __: bytes) -> HttpReply:
+            now_s = asyncio.get_running_loop().time()
+            self.said.append((url, headers["t"], now_s))
+            await asyncio.sleep(1)
+            return HttpReply()
+
+    network = Network()
+
+    async def story() -> None:
+        limits = HostLimits(rate_per_s=2, burst=1, concurrency_max=1)
+        host = HttpHost("http://h", limits, rng=Random(1), network=network)
+
+        def now() -> str:
+            return f"{asyncio.get_running_loop().time():g}"
+
+        def one() -> Awaitable[HttpReply]:
+            query, headers = (lambda: (("at", now()),)), (lambda: {"t": now()})
+            return host.request(
+                "GET", "/", idempotent=True, query=query, headers=headers, within_ms=60_000
+            )
+
+        await asyncio.gather(one(), one(), one())
+
+    with asyncio.Runner(loop_factory=SimLoop) as runner:
+        runner.run(story())
+
+    assert network.said == [(f"http://h/?at={s}", f"{s}", s) for s in (0, 1, 2)]
+
+
 # --- TLS --------------------------------------------------------------------------------------
 
 
