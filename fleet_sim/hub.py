@@ -156,6 +156,8 @@ class HubUnit:
             self.fleet.ledger.tally(self.vendor).frames += 1
             if isinstance(message, Publish) and message.retain:
                 self._topics.add(message.topic)
+                for unit in self.units.values():
+                    unit.outdated(message.topic)
             arrivals = ((0, message),) if fault is None else fault.strike(message, self.rng)
             for delay_ms, each in arrivals:
                 assert not isinstance(each, HttpReply)

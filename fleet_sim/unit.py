@@ -161,7 +161,7 @@ class Unit:
         self._wake_ms = wake_ms
 
     def _remember(self, effects: Effects, *, got_out: bool) -> None:
-        """What may be said again: the last word on a topic, if it got out and told of no happening."""
+        """What may be said again: a topic's last word, if it got out and told of no happening."""
         states = [truth for truth in effects.truths if is_state(truth.key)]
         repeatable = got_out and len(states) == len(effects.truths)
         told = {truth.key: truth.value for truth in states if truth.sent}

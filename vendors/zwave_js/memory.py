@@ -151,13 +151,14 @@ class Memory:
         duration = values[DOOR_LOCK, "duration", None]["value"]
         target = values[DOOR_LOCK, "targetMode", None]
         self._jam_known = jammed
-        if duration and target != values[MODE]:
-            self._moving_truths(target, now_ms)
-            self._truth("fault", "LockJammed" if jammed else "None", now_ms)
-        else:
-            self._mode_truths(values[MODE], bolt, now_ms)
+        # It comes as one message, so of each axis there is one truth: a jam that stands.
         if jammed:
             self._jam_truths(now_ms)
+        elif duration and target != values[MODE]:
+            self._moving_truths(target, now_ms)
+            self._truth("fault", "None", now_ms)
+        else:
+            self._mode_truths(values[MODE], bolt, now_ms)
         self._truth("door_state", "DoorOpen" if values[DOOR_STATE] == 22 else "DoorClosed", now_ms)  # noqa: PLR2004 -- the notification's number
         self._truth("battery_pct", values[BATTERY, "level", None], now_ms)
         self._truth("power_level", "OK", now_ms)

@@ -64,6 +64,9 @@ class _Device:
         self.ways: dict[int, str] = {}
         #: What was kept for us, or told before it was known to be a lock.
         self.recalled: dict[tuple[object, ...], dict[str, Any]] = {}
+        #: What the present greeting told so far, and when the gateway last said something of it.
+        self.greeted: set[tuple[object, ...]] = set()
+        self.greeted_ms: int | None = None
         self.status: int | None = None
         self.acks: list[_Ack] = []
         #: Topic to the last message on it: one that comes again word for word is no news.
@@ -72,6 +75,16 @@ class _Device:
         self.slots: dict[int, int] = {}
         self.pause: asyncio.TimerHandle | None = None
         self.check: asyncio.TimerHandle | None = None
+
+    def greets(self, key: tuple[object, ...], time: object) -> bool:
+        """Whether a value is the rest of a greeting that came in pieces.
+
+        A large network's greeting is longer than what may be unacknowledged, and waits for us in
+        between. By the gateway's own clock there was no pause.
+        """
+        if self.greeted_ms is None or not isinstance(time, int) or key in self.greeted:
+            return False
+        return 0 <= time - self.greeted_ms < PAUSE_MS
 
 
 class MqttSide:
@@ -147,6 +160,7 @@ class MqttSide:
             if there and device.recalled:
                 self._settle(device)
             device.recalling = device.recalling or there
+            device.greeted, device.greeted_ms = set(), None
             if not there and device.is_lock:
                 frames = device.node.gateway_gone(self._port.now_ms())
                 self._offer(frames, [ack, *self._released(device)])
@@ -183,11 +197,15 @@ class MqttSide:
         value, key = body.get("value"), tuple(args.items())
         if device.is_lock and not frame.retained and key in device.recalled:
             self._settle(device)  # what is told a second time is told anew
-        if device.is_lock and not frame.retained and not device.recalling:
+        live = not frame.retained and not device.recalling and not device.greets(key, word[0])
+        if device.is_lock and live:
             told = {"event": "value updated", "args": {**args, "newValue": value}}
             self._heard(device, told, ack)
             return
         device.recalled[key] = {**args, "value": value}
+        if not frame.retained:
+            device.greeted.add(key)
+            device.greeted_ms = word[0] if isinstance(word[0], int) else None
         self._hold(device, ack)
 
     def _status(self, device: _Device, body: Mapping[str, Any], frame: Frame, ack: _Ack) -> None:

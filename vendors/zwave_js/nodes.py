@@ -213,14 +213,16 @@ class Node:
     # --- a row of values ----------------------------------------------------------------------
 
     def _value_of_lock(self, args: Mapping[str, Any], now_ms: int) -> list[Frame]:
-        name = args["property"]
+        name, kept = args["property"], _kept(args)
+        if self._row and self._row[-1] == kept and now_ms - self._began_ms < PAUSE_MS:
+            return []  # the same message twice; it must not look like two rows
         names = [each["property"] for each in self._row]
         frames = []
         if name in names or (names and names[-1] == "currentMode" and name in _BEGINS):
             frames = self._close()
         if not self._row:
             self._began_ms = now_ms
-        self._row.append(_kept(args))
+        self._row.append(kept)
         if name == self._ends:
             frames += self._close()
         return frames

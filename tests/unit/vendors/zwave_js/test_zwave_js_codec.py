@@ -136,6 +136,30 @@ def test_a_report_that_is_cut_short_is_what_it_says_and_not_what_was_known() -> 
     assert states(frames) == [("Locked", None, Provenance.REPORT)]
 
 
+def test_a_message_that_comes_twice_is_no_row_of_its_own() -> None:
+    node = lock_of()
+
+    told = [
+        *node.heard(updated("currentMode", 255), NOW_MS),
+        *node.heard(updated("currentMode", 255), NOW_MS),
+        *node.heard(notified(1), NOW_MS),
+    ]
+
+    assert states(told) == [("Locked", None, Provenance.EVENT)]
+
+
+def test_repeats_do_not_hold_a_row_open() -> None:
+    node = lock_of()
+
+    told = [
+        frame
+        for late_ms in range(0, 400, 50)
+        for frame in node.heard(updated("currentMode", 255), NOW_MS + late_ms)
+    ]
+
+    assert states(told) == [(None, "moving", Provenance.OPTIMISTIC)]
+
+
 def test_frames_are_of_the_time_at_which_their_row_began() -> None:
     node = lock_of()
 

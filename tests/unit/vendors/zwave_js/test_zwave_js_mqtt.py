@@ -244,6 +244,26 @@ def test_a_gateway_that_is_gone_takes_its_locks_along_and_what_it_says_first_is_
     assert cell.last("lock_state").provenance not in FRESH
 
 
+def test_a_greeting_that_comes_in_pieces_is_no_command() -> None:
+    status = "zwave/_CLIENTS/ZWAVE_GATEWAY-ui/status"
+
+    async def listen(side: MqttSide, cell: Cell) -> None:
+        side.told(up=True, reason="")
+        side.took([message(status, True, time=9)], cell.ack)
+        side.took([message(f"{DOOR}/98/0/boltStatus", "locked", time=9)], cell.ack)
+        await asyncio.sleep(1)  # what is unacknowledged is full
+        side.took([message(f"{DOOR}/98/0/currentMode", 255, time=9)], cell.ack)
+        await asyncio.sleep(1)
+        assert cell.last("lock_state").value == "Locked"
+        assert cell.last("lock_state").provenance not in FRESH
+        side.took([message(f"{DOOR}/98/0/currentMode", 0, time=12)], cell.ack)
+        await asyncio.sleep(1)
+
+    cell = play(listen)
+
+    assert (cell.last("lock_state").value, cell.last("lock_state").reason) == (None, "moving")
+
+
 def test_a_lock_behind_a_gateway_that_was_gone_before_we_came_is_offline() -> None:
     async def listen(side: MqttSide, cell: Cell) -> None:
         status = "zwave/_CLIENTS/ZWAVE_GATEWAY-ui/status"

@@ -97,6 +97,22 @@ def test_the_mode_is_assumed_before_the_bolt_moves() -> None:
     assert network.truths["lock_state"] == ("Unlocked" if mode == 0 else "Locked")
 
 
+def test_a_jam_that_somebody_finds_is_one_truth_of_the_bolt() -> None:
+    network = Network()
+    lock = network.locks[0]
+    if lock.values[98, "currentMode", None] == 255:
+        network.act("turn_by_hand")
+        network.run(1)
+    network.act("jam")
+    network.listen()
+
+    listen = {"command": "start_listening", "messageId": "again"}
+    again = network.hub.receive(WsText(PEER, json.dumps(listen)), network.now_ms)
+    truths = [t for t in again.devices[lock.name].truths if t.key == "lock_state"]
+
+    assert [(truth.value, truth.sent) for truth in truths] == [(None, True)]
+
+
 def test_nothing_is_told_to_who_does_not_listen() -> None:
     network = Network()
 
