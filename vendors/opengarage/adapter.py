@@ -213,6 +213,7 @@ class MqttOpeners:
             door = self._doors[opener.device] = Guard(opener, port)
             for source, what in codec.source_names(opener).items():
                 self._by_source[source] = (door, what)
+            self._by_source[f"{opener.topic}/OUT/NOTIFY"] = (door, "NOTIFY")
         self._heard_ms = dict.fromkeys(self._doors, port.now_ms())
         # Until it had the time to come, a document is awaited: the words are sent before it.
         self._document_ms = dict(self._heard_ms)
@@ -269,6 +270,10 @@ class MqttOpeners:
                 return frame
             self._document_ms[device] = now_ms
             mark = door.seen(said.door, now_ms, said.secv)
+        elif what == "NOTIFY":
+            if not frame.retained and frame.payload.endswith(codec.JUST_CLOSED):
+                door.shuts(now_ms)
+            return frame
         else:
             # STATE says of a door at rest what the document says too, and says it worse.
             if now_ms - self._document_ms[device] < _SILENCE_MS:

@@ -84,6 +84,8 @@ FLAGS: Final[Mapping[str, tuple[str, Mapping[int, Value]]]] = {
 }
 #: `OUT/STATE`, sent of a door at rest only; it does not say whether the motor is heard.
 STATE: Final[Mapping[bytes, int]] = {b"CLOSED": _CLOSED, b"OPEN": 1, b"STOPPED": 2}
+#: How the text of `OUT/NOTIFY` ends when the door was open a look ago.
+JUST_CLOSED: Final = b" just CLOSED!"
 STATUS: Final[Mapping[bytes, Reachability]] = {
     b"online": Reachability.ONLINE,
     b"offline": Reachability.OFFLINE,

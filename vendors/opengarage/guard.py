@@ -71,6 +71,10 @@ class Guard:
         settling = now_ms - self._closed_since_ms < self._closing_ms
         return codec.SETTLING if settling and not self.secv else ""
 
+    def shuts(self, now_ms: int) -> None:
+        """It was seen open until now, even if what told us so was lost."""
+        self._closed_since_ms = now_ms
+
     @property
     def _closing_ms(self) -> int:
         return self.opener.closing_takes_s * 1_000

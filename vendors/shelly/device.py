@@ -83,6 +83,9 @@ _BOOT_MS: Final = (6_000, 9_000)
 #: What changes all the time and is told to nobody by itself.
 _UNTOLD: Final = frozenset({"aenergy", "temperature", "voltage", "freq", "pf"})
 _PLACE: Final = ("main_state", "position", "target_position")
+_ENDS: Final = frozenset({"open", "closed"})
+#: What a delta tells that leaves something out: that it is unknown.
+_WITHHELD: Final[Mapping[str, str]] = {"position_pct": "no_pct", "position": "no_end"}
 
 
 class Shelly:
@@ -310,6 +313,12 @@ class Shelly:
             told.add("position_pct")
         elif "state" in cover:
             told.add("no_pct")
+        # An end that no switch stands behind is a guess, unless the position is told with it.
+        guessed = cover.get("state") in _ENDS and cover.get("source") != "limit_switch"
+        if guessed and "current_pos" not in cover:
+            told.add("no_end")
+            if not whole:
+                told.remove("position")
         if whole or "errors" in cover:
             told |= {"error", "obstruction"}
         return told
@@ -334,7 +343,7 @@ class Shelly:
     def _state_all(self, now_ms: int, *, told: set[str] | frozenset[str]) -> None:
         """What is so now, and which part of it has just left."""
         for axis, value in self._door.seen(now_ms).items():
-            if axis == "position_pct" and "no_pct" in told and value is not None:
+            if _WITHHELD.get(axis) in told:
                 self._state(axis, None, now_ms, sent=True)
             self._state(axis, value, now_ms, sent=axis in told)
 

@@ -18,8 +18,8 @@ from typing import Final
 
 from devices.command import Reason
 from devices.errors import DecodeError, RefusedError, RejectedError, UnavailableError
-from devices.lock import Motion
-from devices.reading import Reading
+from devices.lock import LockState, Motion
+from devices.reading import Reading, Value
 from vendors.api import Fact, Frame, Port
 from vendors.http import HttpReply, Pairs
 from vendors.nuki.bridge import auth, codec
@@ -51,6 +51,12 @@ _MISSED_AGAIN_MS: Final = 5_000
 _OFFLINE_AGAIN_MS: Final = 120_000
 # A callback that says otherwise than the lock itself did just now may have been under way longer.
 _DOUBT_MS: Final = 10_000
+#: Where the bolt is no longer once it is seen to move so.
+_LEAVES: Final[Mapping[Value, frozenset[LockState]]] = {
+    Motion.LOCKING: frozenset({LockState.UNLOCKED, LockState.UNLATCHED}),
+    Motion.UNLOCKING: frozenset({LockState.LOCKED}),
+    Motion.UNLATCHING: frozenset({LockState.LOCKED}),
+}
 _REFUSALS: Final[Mapping[int, str]] = {
     UNAUTHORIZED: Reason.NOT_AUTHORIZED,
     NOT_FOUND: Reason.UNKNOWN_DEVICE,
@@ -211,6 +217,16 @@ class BridgeLink:
             for fact in _facts(frame)
         )
 
+    def _turns_back(self, device: str, facts: Sequence[Fact]) -> bool:
+        """Whether the bolt rests where it was seen to leave from."""
+        twin = self._port.twin(device)
+        motion = twin.axes.get("motion") if twin is not None else None
+        left = _LEAVES.get(motion.value) if motion is not None else None
+        return left is not None and any(
+            isinstance(fact, Reading) and fact.axis == "lock_state" and fact.value in left
+            for fact in facts
+        )
+
     def _meet(self, entry: codec.Entry) -> KnownLock:
         """A lock that was not known: it is asked itself, now and from time to time."""
         address = (("nukiId", str(entry.nuki_id)), ("deviceType", str(entry.type)))
@@ -327,7 +343,8 @@ class BridgeLink:
         if lock is None:
             self._lists.soon()
         elif facts:
-            if now_ms - lock.read_ms < _DOUBT_MS and lock.resting and self._disagrees(frame):
+            against = self._disagrees(frame) if lock.resting else self._turns_back(device, facts)
+            if now_ms - lock.read_ms < _DOUBT_MS and against:
                 lock.poller.soon()
             lock.told_ms = lock.fresh_ms = now_ms
             lock.told_count += 1

@@ -27,7 +27,14 @@ TOKEN: Final = "s3cret-token"
 LOCK: Final = "3A000001"
 HERE: Final = "http://127.0.0.1:8765/nuki_bridge/doorfleet/"
 STAMPS: Final = [f"2026-01-01T00:00:0{second}Z" for second in range(10)]
-NAMES: Final = {1: "locked", 2: "unlocking", 3: "unlocked", 5: "unlatched"}
+NAMES: Final = {
+    1: "locked",
+    2: "unlocking",
+    3: "unlocked",
+    4: "locking",
+    5: "unlatched",
+    7: "unlatching",
+}
 
 
 def state(number: int) -> dict[str, Any]:
@@ -315,6 +322,26 @@ def test_a_memory_that_may_be_older_than_a_callback_is_only_a_reason_to_ask() ->
 
     assert [f.source.split("/")[2] for f in here.frames] == ["callback", "state"]
     assert here.value() == ("Unlocked", "poll")
+
+
+@pytest.mark.parametrize(
+    ("seen", "told", "asked"), [(2, 1, True), (7, 1, True), (4, 3, True), (4, 1, False)]
+)
+def test_a_callback_from_before_a_turn_that_was_seen_makes_us_ask(
+    seen: int, told: int, asked: bool
+) -> None:
+    async def late(here: World, it: adapter.NukiBridgeAdapter) -> None:
+        here.lock = state(seen)
+        await it.refresh(LOCK)
+        here.frames.clear()
+        await here.post(told)
+        await asyncio.sleep(3)
+
+    here = play(late)
+
+    expected = ["callback", "state"] if asked else ["callback"]
+    assert [f.source.split("/")[2] for f in here.frames] == expected
+    assert here.value()[0] == (None if asked else "Locked")  # type: ignore[index]
 
 
 def test_a_bridge_that_forgot_a_lock_makes_us_ask_it_once() -> None:

@@ -531,6 +531,25 @@ async def test_over_mqtt_a_word_beside_a_document_is_redundant(eventually) -> No
     ]
 
 
+def test_over_mqtt_a_door_that_just_closed_is_not_shut_although_open_was_lost() -> None:
+    settings = adapter.OpenGarageSettings.model_validate(
+        OVER_MQTT | {"broker": {"url": "mqtt://127.0.0.1"}}
+    )
+    openers = adapter.MqttOpeners(settings, Cell())
+
+    def heard(topic: str, payload: bytes, at_ms: int) -> str:
+        frame = Frame(f"My Garage/OUT/{topic}", payload, at_ms)
+        return openers._marked(frame).source  # noqa: SLF001 -- what the codec is to read
+
+    shut = [heard("JSON", document(0), at_ms) for at_ms in (1_000, 17_000, 33_000)]
+    heard("JSON", document(0), 40_000)
+    heard("NOTIFY", b"My Garage just CLOSED!", 40_000)
+    closing = [heard("JSON", document(0), at_ms) for at_ms in (56_000, 72_000)]
+
+    assert shut == [*["My Garage/OUT/JSON/settling"] * 2, "My Garage/OUT/JSON"]
+    assert closing == ["My Garage/OUT/JSON/settling", "My Garage/OUT/JSON"]
+
+
 def test_over_mqtt_the_words_are_read_when_no_document_comes() -> None:
     async def play(here: Street) -> None:
         opened(here).board.name = "long" * 25

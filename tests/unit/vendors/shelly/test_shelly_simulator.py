@@ -185,6 +185,22 @@ def test_a_door_whose_cover_says_closed_when_its_time_is_up_is_not_known_to_be()
     assert (truths[-1].value, truths[-1].sent) == (None, True)
 
 
+@pytest.mark.parametrize("status_ntf", [False, True])
+def test_closed_without_switch_or_position_is_told_as_unknown(status_ntf: bool) -> None:
+    it = device(status_ntf=status_ntf)
+    assert call(it, "Cover.GetStatus", T0 + 1_000, id=0)["result"]["state"] == "closed"
+    run(it, it.act("wall_switch", T0 + 2_000), T0 + 4_000)
+    it.act("close_up", T0 + 4_000)
+    run(it, it.wake(T0 + 4_500), T0 + 5_500)
+    blocked = it.act("push_against", T0 + 6_100)  # it is down, and the switch not yet seen
+
+    (delta,) = deltas(blocked)
+    assert (delta["state"], delta["source"]) == ("closed", "obstruction")
+    assert "current_pos" not in delta  # 0 is what it told last
+    truths = [(each.value, each.sent) for each in blocked.truths if each.key == "position"]
+    assert truths == [(None, True), ("FullyClosed", status_ntf)]
+
+
 @pytest.mark.parametrize("fault", ["no_reconnect", "drop_loop", "reboot"])
 def test_a_device_that_drops_leaves_its_will_and_hears_nothing(fault: str) -> None:
     it = device()
