@@ -3,7 +3,7 @@
 import json
 from typing import Any, Final
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from devices.errors import DecodeError
@@ -140,6 +140,11 @@ def test_any_keypad(keys: Any) -> None:
         return
 
 
+# Beside the codec: long lists, which cost ten times what a frame costs.
+FEWER = settings(max_examples=max(20, settings.default.max_examples // 5))
+
+
+@FEWER
 @given(
     entries=st.one_of(
         anything,

@@ -3,7 +3,7 @@
 import json
 from typing import Any, Final
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from devices.errors import DecodeError
@@ -86,6 +86,10 @@ def decode(source: str, payload: bytes, retained: bool) -> list[Fact]:
         return []
 
 
+# Beside the codec: conversations and long lists, which cost ten times what a frame costs.
+FEWER = settings(max_examples=max(20, settings.default.max_examples // 5))
+
+
 @given(source=sources, payload=st.binary(max_size=80), retained=st.booleans())
 @example(f"lock/{DEVICE}/state?*=report", b"[" * 100_000, False)
 @example(f"lock/{DEVICE}/state?*=report", b'{"users":' * 1_000, False)
@@ -115,6 +119,7 @@ def test_any_document_promises_nothing_that_it_does_not_say(
             assert told["door_state"] in PROMISES["DoorClosed"]
 
 
+@FEWER
 @given(first=documents, second=documents, asked=st.sampled_from(["bolt", "users.3", None]))
 def test_whatever_is_compared_is_read_again(
     first: dict[str, Any], second: dict[str, Any], asked: str | None
@@ -131,6 +136,7 @@ def test_whatever_is_compared_is_read_again(
         assert set(news.how) <= set(codec.parts(told))
 
 
+@FEWER
 @given(payload=st.one_of(st.binary(max_size=80), documents.map(lambda d: json.dumps(d).encode())))
 @example(
     b'[{"friendly_name":"a","ieee_address":"0x000d6f0000000510","definition":{"exposes":[1]}}]'

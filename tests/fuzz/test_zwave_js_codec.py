@@ -4,7 +4,7 @@ import json
 from typing import Any, Final
 
 import orjson
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from devices.errors import DecodeError
@@ -141,6 +141,10 @@ def check(source: str, payload: bytes) -> None:
         assert any(mode in modes and bolt in bolts for mode, bolt in found), (payload, fact)
 
 
+# Beside the codec: conversations and long lists, which cost ten times what a frame costs.
+FEWER = settings(max_examples=max(20, settings.default.max_examples // 5))
+
+
 @given(source=st.one_of(st.sampled_from(SOURCES), st.text(max_size=40)), payload=st.binary())
 @example("ws/2/lock", b"[" * 100_000)
 @example("ws/2/lock", b'{"events":[{"property":"currentMode","newValue":1e999}]}')
@@ -156,6 +160,7 @@ def test_any_frame_is_facts_or_refused(source: str, body: Any) -> None:
     check(source, json.dumps(body).encode())
 
 
+@FEWER
 @given(heard=st.lists(events, max_size=8), state=node)
 def test_any_row_of_events_makes_frames_that_can_be_read(heard: list[Any], state: Any) -> None:
     memory = Node("ws/2")
