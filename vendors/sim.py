@@ -179,6 +179,20 @@ class SimDevice(Protocol):
         """A person or the world does something; `habit` is one of the module's `HABITS`."""
 
 
+def deed(what: str, faults: Mapping[str, str]) -> tuple[str, str]:
+    """What `SimDevice.act` is told: ("fault" or "heal", its name), or ("", a habit).
+
+    Raises:
+        KeyError: a fault that is none of these, or something else before the colon.
+    """
+    verb, _, fault = what.partition(":")
+    if not fault:
+        return "", what
+    if verb not in ("fault", "heal") or fault not in faults:
+        raise KeyError(what)
+    return verb, fault
+
+
 @dataclass(frozen=True, slots=True)
 class FleetSpec:
     """How many devices of one vendor to make, and with which options of the vendor's own."""

@@ -10,7 +10,7 @@ from typing import Final
 
 from devices.reading import Value
 from vendors.meross.box import Box, Contact
-from vendors.sim import Effects, Hub, Message, MqttSession, Publish, Truth
+from vendors.sim import Effects, Hub, Message, MqttSession, Publish, Truth, deed
 
 #: Rates per device and day.
 HABITS: Final[Mapping[str, float]] = {"drive_in": 2.5, "drive_out": 2.5, "shut_by_hand": 1.0}
@@ -124,10 +124,8 @@ class Garage:
 
     def act(self, habit: str, now_ms: int) -> Effects:
         """One of `HABITS`, or `fault:<name>` / `heal:<name>`."""
-        verb, _, fault = habit.partition(":")
-        if fault:
-            if fault not in FAULTS:
-                raise KeyError(fault)
+        verb, fault = deed(habit, FAULTS)
+        if verb:
             {"fault": self._break, "heal": self._heal}[verb](fault, now_ms)
         elif habit not in HABITS:
             raise KeyError(habit)

@@ -25,6 +25,7 @@ from vendors.sim import (
     Publish,
     RandomFor,
     Truth,
+    deed,
 )
 
 #: Rates per device and day.
@@ -170,10 +171,8 @@ class Lock:
 
     def act(self, habit: str, now_ms: int) -> Effects:
         """One of `HABITS`, or `fault:<name>` / `heal:<name>`."""
-        verb, _, fault = habit.partition(":")
-        if fault:
-            if fault not in FAULTS:
-                raise KeyError(fault)
+        verb, fault = deed(habit, FAULTS)
+        if verb:
             {"fault": self._break, "heal": self._heal}[verb](fault, now_ms)
         elif habit in _PEOPLE:
             if not self._busy and self._state not in _STUCK:

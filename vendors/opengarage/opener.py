@@ -17,6 +17,7 @@ from vendors.sim import (
     MqttSession,
     Publish,
     Truth,
+    deed,
 )
 
 #: What these openers are known to do wrong, each with where it was seen.
@@ -146,10 +147,8 @@ class Opener:
         """One of `HABITS`, or `fault:<name>` / `heal:<name>`."""
         self.catch_up(now_ms)
         self._quiet = 0
-        verb, _, fault = habit.partition(":")
-        if fault:
-            if fault not in FAULTS:
-                raise KeyError(fault)
+        verb, fault = deed(habit, FAULTS)
+        if verb:
             {"fault": self._break, "heal": self._heal}[verb](fault, now_ms)
         else:
             _PEOPLE[habit](self, now_ms)

@@ -26,6 +26,7 @@ from vendors.sim import (
     Publish,
     RandomFor,
     Truth,
+    deed,
 )
 
 #: Rates per device and day. A household leaves and comes home twice; the rest is what happens.
@@ -206,10 +207,8 @@ class Garage:
 
     def act(self, habit: str, now_ms: int) -> Effects:
         """One of `HABITS`, or `fault:<name>` / `heal:<name>`."""
-        verb, _, fault = habit.partition(":")
-        if fault:
-            if fault not in FAULTS:
-                raise KeyError(fault)
+        verb, fault = deed(habit, FAULTS)
+        if verb:
             {"fault": self._break, "heal": self._heal}[verb](fault, now_ms)
         elif habit == "walk_by":
             self._walk_by(now_ms)

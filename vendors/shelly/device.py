@@ -36,6 +36,7 @@ from vendors.sim import (
     WsClose,
     WsOpen,
     WsText,
+    deed,
 )
 
 #: Rates per device and day.
@@ -200,10 +201,8 @@ class Shelly:
 
     def act(self, habit: str, now_ms: int) -> Effects:
         """One of `HABITS`, or `fault:<name>` / `heal:<name>`."""
-        verb, _, fault = habit.partition(":")
-        if fault:
-            if fault not in FAULTS:
-                raise KeyError(fault)
+        verb, fault = deed(habit, FAULTS)
+        if verb:
             {"fault": self._break, "heal": self._heal}[verb](fault, now_ms)
         elif habit not in HABITS:
             raise KeyError(habit)

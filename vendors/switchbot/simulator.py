@@ -25,6 +25,7 @@ from vendors.sim import (
     RandomFor,
     Truth,
     Webhook,
+    deed,
 )
 from vendors.switchbot import account
 from vendors.switchbot.account import Cloud, Profile
@@ -140,10 +141,8 @@ class Lock:
 
     def act(self, habit: str, now_ms: int) -> Effects:
         """One of `HABITS`, or `fault:<name>` / `heal:<name>`."""
-        verb, _, fault = habit.partition(":")
-        if fault:
-            if fault not in FAULTS:
-                raise KeyError(fault)
+        verb, fault = deed(habit, FAULTS)
+        if verb:
             {"fault": self._break, "heal": self._heal}[verb](fault, now_ms)
         elif habit in ("come_home", "leave"):
             self._go("unlocked" if habit == "come_home" else "locked", now_ms)

@@ -15,7 +15,7 @@ from random import Random
 from typing import Final, NamedTuple, Protocol
 
 from devices.reading import Value
-from vendors.sim import Effects, Hub, Message, MqttSession, Publish, Truth, Webhook
+from vendors.sim import Effects, Hub, Message, MqttSession, Publish, Truth, Webhook, deed
 from vendors.tedee.habits import BRIDGE_FAULTS, FAULTS
 
 _UNCALIBRATED, _CALIBRATING, _UNLOCKED, _HALF, _OPENING, _CLOSING, _LOCKED = range(7)
@@ -149,10 +149,8 @@ class Lock:
 
     def act(self, habit: str, now_ms: int) -> Effects:
         """One of `HABITS`, or `fault:<name>` / `heal:<name>`."""
-        verb, _, fault = habit.partition(":")
-        if fault:
-            if fault not in FAULTS:
-                raise KeyError(fault)
+        verb, fault = deed(habit, FAULTS)
+        if verb:
             {"fault": self._break, "heal": self._heal}[verb](fault, now_ms)
         else:
             {

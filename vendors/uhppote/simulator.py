@@ -26,6 +26,7 @@ from vendors.sim import (
     RandomFor,
     Reply,
     Truth,
+    deed,
 )
 from vendors.uhppote import packets
 from vendors.uhppote.answers import Door, Memory, answer
@@ -156,10 +157,8 @@ class SimPanel:
 
     def act(self, habit: str, now_ms: int) -> Effects:
         """One of `HABITS`, or `fault:<name>` / `heal:<name>`."""
-        verb, _, fault = habit.partition(":")
-        if fault:
-            if fault not in FAULTS:
-                raise KeyError(fault)
+        verb, fault = deed(habit, FAULTS)
+        if verb:
             {"fault": self._break, "heal": self._heal}[verb](fault, now_ms)
         else:
             number = self._rng.choice(list(self.doors))

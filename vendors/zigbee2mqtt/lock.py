@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from random import Random
 from typing import Any, Final
 
-from vendors.sim import Effects, Hub, MqttSession, Publish, Truth
+from vendors.sim import Effects, Hub, MqttSession, Publish, Truth, deed
 from vendors.zigbee2mqtt.coordinator import Bridge
 from vendors.zigbee2mqtt.models import Model
 from vendors.zigbee2mqtt.telling import HALF, LOCKED, SEEN, UNLOCKED, Telling
@@ -145,10 +145,8 @@ class Lock(Telling):
 
     def act(self, habit: str, now_ms: int) -> Effects:
         """One of `HABITS`, or `fault:<name>` / `heal:<name>`."""
-        verb, _, fault = habit.partition(":")
-        if fault:
-            if fault not in FAULTS:
-                raise KeyError(fault)
+        verb, fault = deed(habit, FAULTS)
+        if verb:
             {"fault": self._break, "heal": self._heal}[verb](fault, now_ms)
         else:
             if habit not in HABITS:

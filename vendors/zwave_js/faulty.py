@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from vendors.sim import Effects
+from vendors.sim import Effects, deed
 from vendors.zwave_js.lock import Lock
 from vendors.zwave_js.memory import LOCK_STATE, SECURED, UNKNOWN, USER_CODE
 
@@ -34,11 +34,9 @@ class FaultyLock(Lock):
 
     def act(self, habit: str, now_ms: int) -> Effects:
         """A habit, or `fault:<name>` / `heal:<name>`."""
-        verb, _, fault = habit.partition(":")
-        if not fault:
+        verb, fault = deed(habit, FAULTS)
+        if not verb:
             return super().act(habit, now_ms)
-        if fault not in FAULTS:
-            raise KeyError(fault)
         self.now_ms = now_ms
         {"fault": self._break, "heal": self._heal}[verb](fault, now_ms)
         return self.effects()
