@@ -74,6 +74,25 @@ class Kit:
             f"  {'ok  ' if not error else 'FAIL'} {name} ({took_s} s)", file=sys.stderr, flush=True
         )
 
+    @contextlib.contextmanager
+    def broken(self, device: str, fault: str) -> Iterator[None]:
+        """While one of the vendor's own faults lasts at a device."""
+        self.act(device, f"fault:{fault}")
+        try:
+            yield
+        finally:
+            self.act(device, f"heal:{fault}")
+
+    @staticmethod
+    @contextlib.contextmanager
+    def refused(*errors: type[BaseException]) -> Iterator[None]:
+        """What is tried in here must end in one of these errors, the client's own."""
+        try:
+            yield
+        except errors:
+            return
+        raise AssertionError(f"it went through without {errors[0].__name__}")
+
     def eventually(self, holds: Callable[[], Any], within_s: float = 10.0) -> None:
         """Look again and again until it holds; for clients that answer without a loop."""
         until_s = time.monotonic() + within_s

@@ -5,9 +5,8 @@ it waits 5 s after each operation.
 """
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from json import loads
 from threading import Thread
@@ -52,26 +51,6 @@ async def until(holds: Callable[[], Awaitable[bool]], within_s: float = 15.0) ->
     while not await holds():
         assert time.monotonic() < until_s, f"not within {within_s} s"
         await asyncio.sleep(1)
-
-
-@contextlib.contextmanager
-def refused(error: type[Exception]) -> Iterator[None]:
-    """What is tried in here must end in this error of the client's own."""
-    try:
-        yield
-    except error:
-        return
-    raise AssertionError(f"it went through without {error.__name__}")
-
-
-@contextlib.contextmanager
-def broken(device: str, fault: str) -> Iterator[None]:
-    """While the fault lasts."""
-    kit.act(device, f"fault:{fault}")
-    try:
-        yield
-    finally:
-        kit.act(device, f"heal:{fault}")
 
 
 async def settled(client: TedeeLocalClient, lock: TedeeLock, state: TedeeLockState) -> None:
@@ -147,7 +126,7 @@ async def operates(client: TedeeLocalClient, device: str) -> None:
         assert (lock.state, lock.is_jammed) == (TedeeLockState.HALF_OPEN, False)
 
     with kit.check("a jam is a flag beside the state, and the next motion clears it"):
-        with broken(device, "jams"):
+        with kit.broken(device, "jams"):
             await client.lock(int(device))
             await settled(client, lock, TedeeLockState.HALF_OPEN)
             assert lock.is_jammed
@@ -161,16 +140,19 @@ async def proves_itself(
     client: TedeeLocalClient, session: aiohttp.ClientSession, device: str
 ) -> None:
     """Tokens, right and wrong."""
-    with kit.check("the wrong token is the client's own error"), refused(TedeeLocalAuthException):
+    with (
+        kit.check("the wrong token is the client's own error"),
+        kit.refused(TedeeLocalAuthException),
+    ):
         await client_of(session, "nonsense").get_locks()
 
     with kit.check("a bridge whose clock drifts refuses the right token, until it is right"):
-        with broken(device, "clock_skew"), refused(TedeeLocalAuthException):
+        with kit.broken(device, "clock_skew"), kit.refused(TedeeLocalAuthException):
             await client.sync()
         await client.sync()
 
     with kit.check("a plain token is refused where an encrypted one is needed"):  # noqa: SIM117
-        with refused(TedeeLocalAuthException):
+        with kit.refused(TedeeLocalAuthException):
             await client_of(session, api_token_mode_plain=True).get_locks()
 
 
@@ -184,27 +166,27 @@ async def meets_trouble(client: TedeeLocalClient, device: str, other: str) -> No
     ):
         with (
             kit.check(f"an operation fails with the client's own error: {why}"),
-            broken(device, fault),
-            refused(TedeeDataUpdateException),
+            kit.broken(device, fault),
+            kit.refused(TedeeDataUpdateException),
         ):
             await client.unlock(int(device))
 
     with (
         kit.check("an operation on a lock that does not exist fails with its own error"),
-        refused(TedeeDataUpdateException),
+        kit.refused(TedeeDataUpdateException),
     ):
         await client.lock(999_999_999)
 
     with (
         kit.check("a 204 without Content-Type is what the client cannot read, as was found"),
-        broken(other, "bare_204"),
-        refused(aiohttp.ContentTypeError),
+        kit.broken(other, "bare_204"),
+        kit.refused(aiohttp.ContentTypeError),
     ):
         await client.lock(int(other))
 
     with kit.check("a lock out of reach: state 255, battery 255, not connected, and back"):
         lock = client.locks_dict[int(device)]
-        with broken(device, "far_lock"):
+        with kit.broken(device, "far_lock"):
             await client.sync()
             assert (lock.state, lock.battery_level) == (TedeeLockState.UNPULLING, 255)
             assert not lock.is_connected

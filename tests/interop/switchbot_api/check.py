@@ -4,10 +4,9 @@ Its base URL is a constant of the module, read at each call; its session is give
 """
 
 import asyncio
-import contextlib
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from json import loads
 from threading import Thread
@@ -61,26 +60,6 @@ async def until(holds: Callable[[], Awaitable[bool]], within_s: float = 20.0) ->
     while not await holds():
         assert time.monotonic() < until_s, f"not within {within_s} s"
         await asyncio.sleep(0.7)
-
-
-@contextlib.contextmanager
-def refused(*errors: type[Exception]) -> Iterator[None]:
-    """What is tried in here must end in one of these errors."""
-    try:
-        yield
-    except errors:
-        return
-    raise AssertionError(f"it went through without {errors[0].__name__}")
-
-
-@contextlib.contextmanager
-def broken(device: str, fault: str) -> Iterator[None]:
-    """While the fault lasts."""
-    kit.act(device, f"fault:{fault}")
-    try:
-        yield
-    finally:
-        kit.act(device, f"heal:{fault}")
 
 
 async def settled(api: SwitchBotAPI, device: str, state: str) -> None:
@@ -138,17 +117,17 @@ async def operates(api: SwitchBotAPI, first: str, night: str) -> None:
 
     with kit.check("a night latch is for one model only"):
         await api.send_command(night, LockV3Commands.NIGHT_LATCH_UNLOCK)
-        with refused(SwitchBotConnectionError):
+        with kit.refused(SwitchBotConnectionError):
             await api.send_command(first, LockV3Commands.NIGHT_LATCH_UNLOCK)
 
     with kit.check("what is no lock's command, or no device's, is its own error"):
         for device, command in ((first, "press"), ("NOBODY", "lock"), (HUB, "lock")):
-            with refused(SwitchBotConnectionError):
+            with kit.refused(SwitchBotConnectionError):
                 await api.send_command(device, command)
 
     with (
         kit.check("an order that is accepted and not executed is a success to it, as was found"),
-        broken(first, "accepted_not_executed"),
+        kit.broken(first, "accepted_not_executed"),
     ):
         await api.send_command(first, LockCommands.LOCK)
         await asyncio.sleep(5)
@@ -160,7 +139,7 @@ async def proves_itself(api: SwitchBotAPI) -> None:
     token, secret = kit.about["settings"]["token"], kit.about["settings"]["secret"]
     with kit.check("a wrong token or secret is a connection error to it, as was found (401)"):
         for bad in (("0" * len(token), secret), (token, "0" * len(secret))):
-            with refused(SwitchBotConnectionError):
+            with kit.refused(SwitchBotConnectionError):
                 await SwitchBotAPI(*bad, session=api.session).list_devices()
 
     with kit.check("the same headers are good for one request only"):
@@ -176,7 +155,7 @@ async def proves_itself(api: SwitchBotAPI) -> None:
     with kit.check("an old time is refused however it is signed"):
         api_time, time.time = time.time, lambda: api_time() - 400
         try:
-            with refused(SwitchBotConnectionError):
+            with kit.refused(SwitchBotConnectionError):
                 await api.list_devices()
         finally:
             time.time = api_time
@@ -187,8 +166,8 @@ async def meets_trouble(api: SwitchBotAPI, device: str) -> None:
     for fault, why in (("device_offline", "161"), ("hub_offline", "171")):
         with (
             kit.check(f"a lock that is away is its own error ({why})"),
-            broken(device, fault),
-            refused(SwitchBotDeviceOfflineError),
+            kit.broken(device, fault),
+            kit.refused(SwitchBotDeviceOfflineError),
         ):
             await api.get_status(device)
 
@@ -200,15 +179,15 @@ async def meets_trouble(api: SwitchBotAPI, device: str) -> None:
     ):
         with (
             kit.check(f"a connection error to it: {why}"),
-            broken(device, fault),
-            refused(SwitchBotConnectionError),
+            kit.broken(device, fault),
+            kit.refused(SwitchBotConnectionError),
         ):
             await api.get_status(device)
 
     with (
         kit.check("429 without JSON escapes as aiohttp's error, as was found"),
-        broken(device, "rate_429_text"),
-        refused(aiohttp.ContentTypeError),
+        kit.broken(device, "rate_429_text"),
+        kit.refused(aiohttp.ContentTypeError),
     ):
         await api.get_status(device)
 
@@ -220,7 +199,7 @@ async def meets_trouble(api: SwitchBotAPI, device: str) -> None:
             ("enum_mismatch", "Unlocked"),
             ("jammed", SwitchbotCloudDeviceLockState.JAMMED.value),
         ):
-            with broken(device, fault):
+            with kit.broken(device, fault):
                 assert (await api.get_status(device))["lockState"] == state
 
 
@@ -233,7 +212,7 @@ async def is_told(api: SwitchBotAPI, device: str) -> None:
     with kit.check("it sets a webhook up, finds it, removes it"):
         await api.setup_webhook(url)
         assert (await api.get_webook_configuration())["urls"] == [url]
-        with refused(SwitchBotConnectionError):
+        with kit.refused(SwitchBotConnectionError):
             await api.setup_webhook("http://127.0.0.1:1/other")
         await api.delete_webhook(url)
         assert (await api.get_webook_configuration())["urls"] == []
@@ -254,7 +233,7 @@ async def is_told(api: SwitchBotAPI, device: str) -> None:
         if kit.truth(device)["lock_state"] == "Unlocked":
             kit.act(device, "turn_by_hand")
             await asyncio.sleep(2)
-        with broken(device, "bounce_0p9s"):
+        with kit.broken(device, "bounce_0p9s"):
             HELD.clear()
             kit.act(device, "turn_by_hand")
             await until(_held_twice)
@@ -288,7 +267,7 @@ async def _keys(api: SwitchBotAPI, device: str) -> None:
         assert HELD[0]["context"]["eventName"].strip() == "deleteKey"
         assert (await api.get_device(keypad))["keyList"] == []
 
-    with kit.check("a passcode of five digits is refused"), refused(SwitchBotConnectionError):
+    with kit.check("a passcode of five digits is refused"), kit.refused(SwitchBotConnectionError):
         bad = {"name": "short", "type": "permanent", "password": "12345"}
         await api.send_command(keypad, KeyPadCommands.CREATE_KEY, parameters=bad)
 
