@@ -28,6 +28,10 @@ _FLOOD_FACTOR: Final = 20
 _PACE: Final = 1_500
 # Below this many events a 99th percentile is one event's luck.
 _SAMPLES_MIN: Final = 100
+# Above it still some of it is luck: four slow ones of 365 are a p99, and one hiccup of the machine.
+# Who is called hurt has more slow ones than chance brings a healthy vendor in 1,000 such runs.
+_CHANCE: Final = 0.001
+_SLOW_SHARE: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +138,20 @@ def between(played: wire_run.Played, tally: Tally, begin_s: float, end_s: float)
 
 
 def compared(baseline: Sequence[float], during: Sequence[float]) -> dict[str, Any]:
-    """Percentiles of both, in ms, and how many samples they rest on."""
+    """Percentiles of both, in ms; how many samples they rest on, and how many are `slow`.
+
+    Slow is what took longer than a p99 may: `allowed_ms`.
+    """
+    before_ms = percentile(baseline, 99)
+    allowed_ms = None if before_ms is None else round(P99_FACTOR * before_ms + P99_SLACK_MS, 1)
     return {
         "p50_ms": percentile(during, 50),
         "p99_ms": percentile(during, 99),
         "baseline_p50_ms": percentile(baseline, 50),
-        "baseline_p99_ms": percentile(baseline, 99),
+        "baseline_p99_ms": before_ms,
+        "allowed_ms": allowed_ms,
         "samples": [len(baseline), len(during)],
+        "slow": 0 if allowed_ms is None else sum(round(ms, 1) > allowed_ms for ms in during),
     }
 
 
@@ -148,7 +159,16 @@ def slowed(figures: Mapping[str, Any]) -> tuple[str, str] | None:
     """What became of a healthy vendor's latency and what is allowed, if it is more than that."""
     if min(figures["samples"]) < _SAMPLES_MIN:
         return None
-    allowed_ms = round(P99_FACTOR * figures["baseline_p99_ms"] + P99_SLACK_MS, 1)
-    if figures["p99_ms"] <= allowed_ms:
+    if at_least(figures["slow"], of=figures["samples"][1], share=_SLOW_SHARE) > _CHANCE:
         return None
-    return f"p99 {figures['p99_ms']} ms", f", allowed are {allowed_ms} ms"
+    return f"p99 {figures['p99_ms']} ms", f", allowed are {figures['allowed_ms']} ms"
+
+
+def at_least(count: int, *, of: int, share: float) -> float:
+    """How likely `count` or more of so many are what each is with the probability `share`."""
+    just_k = (1 - share) ** of
+    fewer = 0.0
+    for k in range(count):
+        fewer += just_k
+        just_k *= (of - k) / (k + 1) * share / (1 - share)
+    return max(0.0, 1 - fewer)

@@ -5,7 +5,16 @@ from typing import Any
 
 import pytest
 
-from fleet_sim.demo import BROKEN, VENDORS, Options, judge, scenario
+from fleet_sim.demo import (
+    BROKEN,
+    VENDORS,
+    Options,
+    at_least,
+    compared,
+    judge,
+    scenario,
+    slowed,
+)
 from fleet_sim.ledger import Ledger
 from fleet_sim.wire_run import Played
 from vendors.sim import Truth
@@ -82,6 +91,31 @@ def test_a_healthy_vendor_that_became_slow_is_harm() -> None:
 
     assert found["verdict"] == "fail"
     assert found["problems"] == [f"{HEALTHY}: p99 9.0 ms while {BROKEN} failed, allowed are 8.2 ms"]
+
+
+def test_one_hiccup_of_the_machine_is_no_harm() -> None:
+    baseline, during = [5.0] * 400, [5.0] * 361 + [70.0] * 4
+
+    figures = compared(baseline, during)
+
+    assert figures["p99_ms"] == 70.0
+    assert figures["slow"] == 4
+    assert slowed(figures) is None
+
+
+def test_more_slow_ones_than_chance_brings_are_harm() -> None:
+    figures = compared([5.0] * 400, [5.0] * 353 + [70.0] * 12)
+
+    assert slowed(figures) == ("p99 70.0 ms", ", allowed are 8.2 ms")
+
+
+def test_a_tail_is_as_likely_as_the_binomial_says() -> None:
+    assert at_least(0, of=365, share=0.01) == 1.0
+    assert at_least(1, of=100, share=0.01) == pytest.approx(1 - 0.99**100)
+    assert at_least(2, of=2, share=0.5) == pytest.approx(0.25)
+    assert 0.4 < at_least(4, of=365, share=0.01) < 0.6
+    assert at_least(12, of=365, share=0.01) < 0.001
+    assert at_least(900, of=20_000, share=0.01) < 1e-9
 
 
 def test_the_broken_vendor_may_be_slow() -> None:
