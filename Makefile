@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 TOGETHER := -n 3 --dist loadfile
 WHEEL_TESTS ?= tests/unit tests/contract
 
-.PHONY: check-python help setup fmt check lint types architecture test unit integration interop fuzz conform bulkheads kill bench demo schemas wheel wheel-test ci clean
+.PHONY: check-python help setup fmt check lint types architecture test unit integration interop fuzz conform bulkheads kill bench bench-fleet demo schemas wheel wheel-test cluster-test ci clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -73,29 +73,48 @@ kill: .venv/.stamp ## kill processes at random instants under load
 bench: .venv/.stamp ## measure into .bench/latest.json, and print a table
 	$(BIN)/python tests/bench/run.py $(ARGS)
 
+bench-fleet: .venv/.stamp ## measure whole fleets into .bench/fleet.json; ARGS=--quick takes a minute
+	$(BIN)/python tests/bench/fleet.py $(ARGS)
+
 demo: .venv/.stamp-run ## a fleet, a gateway, a bus, and one vendor broken before your eyes
 	$(BIN)/doorfleet-sim demo $(ARGS)
 
 schemas: .venv/.stamp ## write the generated schemas into config/
-	$(BIN)/python -m gateway.schemas config/schemas && $(BIN)/python -m gateway.config_schema config/gateway.schema.json
+	$(BIN)/python -m gateway.schemas config/schemas && $(BIN)/python -m gateway.config_schema config/gateway.schema.json && $(BIN)/python -m fleet_sim.scenario_schema config/scenario.schema.json
 
 wheel: .venv/.stamp ## build dist/*.whl
 	$(BIN)/python -m hatchling build -t wheel -d dist
 
-# From a folder that holds tests and data and no code of ours: only the installed copy can be meant.
+# From folders that hold tests and data and no code of ours: only the installed copy can be meant.
+# The first is a user's: an empty project with nothing in it but the example of TESTING.md.
 wheel-test: .venv/.stamp ## unit and contract tests, and the laws, against the built wheel instead of the checkout
 	@rm -rf build && mkdir -p build/away && $(PYTHON) -m venv build/venv && $(BIN)/python -m hatchling build -t wheel -d build
 	@build/venv/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r constraints.txt
-	@build/venv/bin/python -m pip --disable-pip-version-check --quiet install --no-deps build/*.whl
+	@build/venv/bin/python -m pip --disable-pip-version-check --quiet install --no-index "$$(echo build/*.whl)[sim,test]"
 	build/venv/bin/doorfleet-gateway --help > /dev/null && build/venv/bin/doorfleet-sim --help > /dev/null
+	@mkdir build/fresh && printf '[pytest]\n' > build/fresh/pytest.ini
+	@awk '/^```python/ {on = 1; next} /^```/ {if (on) exit} on' TESTING.md > build/fresh/test_my_doors.py
+	cd build/fresh && ../venv/bin/pytest
 	cp -R tests config pyproject.toml *.md build/away
 	cd build/away && DOORFLEET_TEST_INSTALLED=1 ../venv/bin/pytest $(TOGETHER) $(WHEEL_TESTS) \
 	  --ignore tests/unit/test_tidy.py --ignore tests/unit/test_packaging.py \
 	  --ignore tests/contract/test_vendor_laws.py $(ARGS)
 	cd build/away && ../venv/bin/doorfleet-sim conform --all
 
+.cluster/.stamp: tests/cluster/requirements.txt | .venv/.stamp
+	@rm -rf .cluster && $(BIN)/python -m venv .cluster/venv
+	@.cluster/venv/bin/python -m pip --disable-pip-version-check --quiet install -r $< && touch $@
+
+# Ray and the built wheel in an environment of their own; the rest is .venv's.
+cluster-test: .cluster/.stamp ## a Ray cluster of two nodes on this machine, one of them killed in the middle
+	@rm -f .cluster/*.whl && $(BIN)/python -m hatchling build -t wheel -d .cluster
+	@.cluster/venv/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --force-reinstall .cluster/*.whl
+	@site='import sysconfig; print(sysconfig.get_path("purelib"))'; \
+	  $(BIN)/python -c "$$site" > "$$(.cluster/venv/bin/python -c "$$site")/third_parties.pth"
+	DOORFLEET_TEST_INSTALLED=1 .cluster/venv/bin/python -P -m pytest tests/integration/test_ray.py $(ARGS)
+
 ci: ## what the continuous integration runs
 	.ci/run
 
 clean: ## remove everything that make made
-	rm -rf .venv dist build .bench .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv dist build .bench .cluster .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -1,7 +1,9 @@
 """Who is struck by an act, and what is done to them: the same in wire and in virtual time."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from typing import NamedTuple
 
 from fleet_sim.chance import stream
 from fleet_sim.scenario import Act, Scenario
@@ -10,11 +12,36 @@ from fleet_sim.unit import Unit
 Cue = tuple[float, Callable[[], None]]
 
 
-def cues(scenario: Scenario, seed: int, units: Sequence[Unit]) -> list[Cue]:
-    """Beginning and end of each act, by the second from the start; ends before beginnings."""
+class Resident(NamedTuple):
+    """A device of this process, with its number among all of its vendor's, and where it is."""
+
+    unit: Unit
+    number: int
+    site: str = ""
+
+
+def cues(
+    scenario: Scenario, seed: int, units: Sequence[Unit], residents: Iterable[Resident] = ()
+) -> list[Cue]:
+    """Beginning and end of each act, by the second from the start; ends before beginnings.
+
+    Args:
+        scenario: its acts are meant.
+        seed: of all chance.
+        units: the devices of this process.
+        residents: the same with their numbers and sites; absent, they are all there are.
+    """
+    if not scenario.acts:
+        return []
+    here = list(residents or _all_there_are(units))
     planned: list[tuple[float, int, Callable[[], None]]] = []
     for number, act in enumerate(scenario.acts):
-        chosen = struck(act, f"{number}", seed, units)
+        firsts = (
+            numbers.start
+            for numbers, group in scenario.groups(act.vendor)
+            if act.site in (None, group.site)
+        )
+        chosen = struck(act, f"{number}", seed, here, first=next(firsts, 1))
         planned += [
             (act.at_s, 1, partial(_begin, act, chosen)),
             (act.until_s, 0, partial(_end, act, chosen)),
@@ -22,12 +49,45 @@ def cues(scenario: Scenario, seed: int, units: Sequence[Unit]) -> list[Cue]:
     return [(at_s, what) for at_s, _, what in sorted(planned, key=lambda each: each[:2])]
 
 
-def struck(act: Act, name: str, seed: int, units: Sequence[Unit]) -> list[Unit]:
-    """The act's share of its vendor's devices, drawn by chance; one at least."""
-    of_vendor = [unit for unit in units if unit.vendor == act.vendor]
-    count = max(1, round(act.share * len(of_vendor)))
-    drawn = stream(seed, f"act/{name}").sample(range(len(of_vendor)), count)
-    return [of_vendor[index] for index in sorted(drawn)]
+def announcements(scenario: Scenario, hurry: float) -> list[tuple[float, str]]:
+    """What is said of the acts, by the second of a run in which the scenario is so much faster."""
+    found = []
+    for act in scenario.acts:
+        at_s, until_s = act.at_s / hurry, act.until_s / hurry
+        who = f"all of {act.vendor}" if act.share == 1 else f"{act.share:.0%} of {act.vendor}"
+        found += [
+            (at_s, f"{at_s:.0f} s: {who}: {act.fault} begins"),
+            (until_s, f"{until_s:.0f} s: {who}: {act.fault} is over"),
+        ]
+    return sorted(found)
+
+
+def struck(
+    act: Act, name: str, seed: int, residents: Iterable[Resident], *, first: int = 1
+) -> list[Unit]:
+    """Whom the act strikes: each device draws for itself, and its share are below the threshold.
+
+    The one with the `first` number is struck in any case, so that no act strikes nobody: every
+    process knows that without asking the others, and a device that is added changes nothing.
+    """
+    return [
+        unit
+        for unit, number, site in residents
+        if unit.vendor == act.vendor
+        and act.site in (None, site)
+        and (
+            number == first
+            or act.share == 1
+            or stream(seed, f"act/{name}/{unit.name}").random() < act.share
+        )
+    ]
+
+
+def _all_there_are(units: Iterable[Unit]) -> Iterator[Resident]:
+    numbers: Counter[str] = Counter()
+    for unit in units:
+        numbers[unit.vendor] += 1
+        yield Resident(unit, numbers[unit.vendor])
 
 
 def _begin(act: Act, units: Sequence[Unit]) -> None:

@@ -14,6 +14,7 @@ from fleet_sim import report, wire_run
 from fleet_sim.demo import between, compared, slowed
 from fleet_sim.fleet import Population
 from fleet_sim.ledger import Tally
+from fleet_sim.meter import Watch
 from fleet_sim.scenario import Scenario
 
 #: Of every vendor; and of servers, and of those with TLS, besides.
@@ -67,7 +68,7 @@ def scenario(options: Options) -> Scenario:
     )
 
 
-async def run(options: Options, watch: wire_run.Watch) -> dict[str, Any]:
+async def run(options: Options, watch: Watch) -> dict[str, Any]:
     """The whole run; the report as plain JSON values.
 
     Raises:
@@ -104,6 +105,7 @@ def judge(played: wire_run.Played) -> dict[str, Any]:
         "vendors": vendors,
         "turns": turns,
         "evidence": [line for vendor in vendors for line in tallies[vendor].evidence],
+        **wire_run.course_of(played),
     }
 
 

@@ -1,4 +1,4 @@
-"""Certificates of a run's TLS hubs, made anew each time: one authority, and one nobody trusts."""
+"""Certificates of a run's TLS hubs, made for it alone: one authority, and one nobody trusts."""
 
 import ssl
 from pathlib import Path
@@ -12,12 +12,16 @@ _NAMES: Final = ("127.0.0.1", "localhost")
 
 
 class Authority:
-    """Signs for every TLS hub of a run; its certificate is in `ca_file` (PEM)."""
+    """Signs for every TLS hub of a run; its certificate is in `ca_file` (PEM), the key beside."""
 
     def __init__(self, folder: Path) -> None:
-        authority = trustme.CA()
-        self.ca_file = folder / "hubs-ca.pem"
-        authority.cert_pem.write_to_path(str(self.ca_file))
+        self.ca_file, key = folder / "hubs-ca.pem", folder / "hubs-ca.key"
+        if key.exists():  # servers that are begun again are those that were trusted before
+            authority = trustme.CA.from_pem(self.ca_file.read_bytes(), key.read_bytes())
+        else:
+            authority = trustme.CA()
+            authority.cert_pem.write_to_path(str(self.ca_file))
+            authority.private_key_pem.write_to_path(str(key))
         self._good = _server_context(authority)
         self._bad = _server_context(trustme.CA())
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from fleet_sim import report, wire_run
 from fleet_sim.ledger import Tally
+from fleet_sim.meter import Watch
 from fleet_sim.report import percentile
 from fleet_sim.scenario import Scenario
 
@@ -71,7 +72,7 @@ def scenario(options: Options) -> Scenario:
     )
 
 
-async def run(options: Options, watch: wire_run.Watch) -> dict[str, Any]:
+async def run(options: Options, watch: Watch) -> dict[str, Any]:
     """The whole run; the report as plain JSON values.
 
     Raises:
@@ -105,17 +106,8 @@ def judge(played: wire_run.Played) -> dict[str, Any]:
         "verdict": "fail" if problems else "pass",
         "problems": problems,
         "vendors": vendors,
-        "acts": [
-            {
-                "at_s": act.at_s,
-                "until_s": act.until_s,
-                "vendor": act.vendor,
-                "fault": act.fault,
-                **act.parameters,
-            }
-            for act in played.scenario.acts
-        ],
         "evidence": [line for vendor in vendors for line in tallies[vendor].evidence],
+        **wire_run.course_of(played),
     }
 
 

@@ -5,11 +5,10 @@ Device-level faults (a jam, a flapping eye) are the vendors' own: `SimDevice.act
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from random import Random
 from typing import Any, Final, get_type_hints
 
 from vendors.http import HttpReply
-from vendors.sim import Message, Publish, Push, Reply, Webhook, WsClose, WsText
+from vendors.sim import Chance, Message, Publish, Push, Reply, Webhook, WsClose, WsText
 
 #: What a link carries: what a device sends, and what its hub answers.
 Carried = Message | HttpReply
@@ -47,6 +46,11 @@ class Fault:
         return 0
 
     @property
+    def back_ms(self) -> int | None:
+        """In how long it comes back at the end, if it is not there at all meanwhile."""
+        return None
+
+    @property
     def refusal(self) -> HttpReply | None:
         """What a server answers to every HTTP request instead of doing what it is asked."""
         return None
@@ -56,7 +60,7 @@ class Fault:
         """Whether a TLS server shows a certificate that nobody trusts."""
         return False
 
-    def strike(self, message: Carried, rng: Random) -> Arrivals:
+    def strike(self, message: Carried, rng: Chance) -> Arrivals:
         """What arrives of a message that the device sends."""
         del rng
         return ((0, message),)
@@ -66,7 +70,7 @@ class Fault:
 class Silence(Fault):
     """The device stays connected and nothing that it says gets out."""
 
-    def strike(self, message: Carried, rng: Random) -> Arrivals:
+    def strike(self, message: Carried, rng: Chance) -> Arrivals:
         """Nothing arrives."""
         del message, rng
         return ()
@@ -101,7 +105,7 @@ class Flood(Fault):
 class Malformed(Fault):
     """Each message comes with a torn one before it, to the same place."""
 
-    def strike(self, message: Carried, rng: Random) -> Arrivals:
+    def strike(self, message: Carried, rng: Chance) -> Arrivals:
         """Garbage first, then the truth."""
         return ((0, _torn(message, rng.randbytes(rng.randint(*_GARBAGE_BYTES)))), (0, message))
 
@@ -126,7 +130,7 @@ def _torn(message: Carried, garbage: bytes) -> Carried:
 class Duplicate(Fault):
     """Everything is said twice."""
 
-    def strike(self, message: Carried, rng: Random) -> Arrivals:
+    def strike(self, message: Carried, rng: Chance) -> Arrivals:
         """Itself, and itself again."""
         del rng
         return ((0, message), (0, message))
@@ -138,7 +142,7 @@ class Slow(Fault):
 
     latency_ms: int = 500
 
-    def strike(self, message: Carried, rng: Random) -> Arrivals:
+    def strike(self, message: Carried, rng: Chance) -> Arrivals:
         """Late, never early; the line keeps the order."""
         del rng
         return ((self.latency_ms, message),)
@@ -154,6 +158,18 @@ class DisconnectStorm(Fault):
     def reconnect(self) -> bool:
         """The last cut."""
         return True
+
+
+@dataclass(frozen=True, slots=True)
+class PowerCut(Fault):
+    """No power: no link, and nobody uses it. At the end all come back within `return_ms`."""
+
+    return_ms: int = 5_000
+
+    @property
+    def back_ms(self) -> int | None:
+        """Everybody boots at once."""
+        return self.return_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +206,7 @@ FAULTS: Final[Mapping[str, tuple[type[Fault], str]]] = {
     "flood": (Flood, "everything happens rate_factor times as often"),
     "malformed": (Malformed, "a torn message before each good one"),
     "disconnect_storm": (DisconnectStorm, "links are cut every cut_every_ms"),
+    "power_cut": (PowerCut, "no power: nobody is there; all come back within return_ms"),
     "duplicate": (Duplicate, "everything is said twice"),
     "slow": (Slow, "everything is late by latency_ms"),
     "error_answers": (ErrorAnswers, "an HTTP server answers everything with status, doing nothing"),

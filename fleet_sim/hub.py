@@ -5,7 +5,8 @@ host ◄── answer, webhook, text, topic ◄───────────
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, Protocol
 
 from fleet_sim.chance import stream
@@ -87,10 +88,12 @@ class HubUnit:
     def came_up(self) -> None:
         """Power on, or its link is there."""
         self.powered = True
+        self.fleet.ledger.tally(self.vendor).linked(len(self.units))
         self.apply(self.hub.connected(self._now()))
 
     def went_down(self) -> None:
         """Its link is gone."""
+        self.fleet.ledger.tally(self.vendor).linked(-len(self.units))
         self.apply(self.hub.disconnected(self._now()))
 
     def received(self, message: Publish) -> None:
@@ -101,6 +104,8 @@ class HubUnit:
 
     async def request(self, request: HttpRequest) -> HttpReply | None:
         """What it answers, when it does; None if the connection is to be cut instead."""
+        if not self.powered:
+            return None
         fault = self.fault_at()
         if fault is not None and fault.deaf:
             await asyncio.Event().wait()  # whoever asks gives up
@@ -150,7 +155,7 @@ class HubUnit:
     def apply(self, effects: HubEffects) -> None:
         """Let the devices' effects be theirs, send its own, and plan."""
         for name, one in effects.devices.items():
-            self.units[name].apply(one)
+            self.units[name].apply(one, "hub")
         fault = self.fault_at()
         for message in effects.messages:
             self.fleet.ledger.tally(self.vendor).frames += 1
@@ -162,7 +167,7 @@ class HubUnit:
             for delay_ms, each in arrivals:
                 assert not isinstance(each, HttpReply)
                 if delay_ms:
-                    asyncio.get_running_loop().call_later(delay_ms / 1000, self.deliver, each)
+                    self.fleet.later(delay_ms, partial(self.deliver, each))
                 else:
                     self.deliver(each)
         wake_ms = effects.wake_at_ms
@@ -179,8 +184,10 @@ class HubUnit:
                     self.link.publish(message)
                 elif device:
                     self.undelivered(device, sent_ms)
-            case Webhook() if self.outlet is not None:
+            case Webhook() if self.outlet is not None and self.powered:
                 self.outlet.webhook(self, message, device, sent_ms)
+            case Webhook():
+                self.undelivered(device, sent_ms)
             case WsText() | WsClose() if self.outlet is not None:
                 self.outlet.websocket(self, message)
             case _:
@@ -198,6 +205,26 @@ class HubUnit:
         """What this device told at that moment has not arrived."""
         if device:
             self.fleet.ledger.loosen(self.vendor, device, sent_ms, sent_ms)
+
+    @property
+    def away(self) -> list[Callable[[], None]] | None:
+        """As a unit's, while all of its devices are away: it stands where they do."""
+        if any(unit.away is None for unit in self.units.values()):
+            return None
+        return next(iter(self.units.values())).away
+
+    def left(self) -> None:
+        """One of its devices has no power: without any it has none itself."""
+        if self.away is not None:
+            self.cut()
+            if self.session is None and self.powered:
+                self.went_down()
+            self.powered = False
+
+    def returned(self) -> None:
+        """One of them has power again. A hub with a session of its own connects by that."""
+        if self.session is None and not self.powered:
+            self.came_up()
 
     def cut(self) -> None:
         """Break its links; what is under way on them is lost."""

@@ -5,7 +5,7 @@ host ──► aiohttp server ─ port ─► HubUnit        HubUnit ──► w
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Final
@@ -35,12 +35,19 @@ class HubServer:
 
     Args:
         hubs: those without a broker session.
-        folder: where the authority's certificate is written, if one of them speaks TLS.
+        folder: where the authority's certificate is, or is written, if one of them speaks TLS.
+        ports: by name of the hub, where it is to listen; any other port for those without.
     """
 
-    def __init__(self, hubs: Sequence[HubUnit], folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        hubs: Sequence[HubUnit],
+        folder: Path | None = None,
+        ports: Mapping[str, int] | None = None,
+    ) -> None:
         self._hubs = hubs
         self._folder = folder
+        self._ports = ports or {}
         #: By name of the hub, as `vendors.sim.Addresses.hubs`.
         self.urls: dict[str, str] = {}
         self.ca_file = ""
@@ -51,6 +58,7 @@ class HubServer:
         self._tasks: list[asyncio.Task[None]] = []
         self._peers: dict[str, asyncio.Queue[str | WsClose]] = {}
         self._numbers = count(1)
+        self._open: dict[HubUnit, list[asyncio.Transport]] | None = None
         for hub in hubs:
             hub.outlet = self
 
@@ -73,7 +81,8 @@ class HubServer:
         self._listening = []
         for hub in self._hubs:
             context = authority.context(hub) if hub.hub.tls and authority is not None else None
-            listening = await loop.create_server(server, _HOST, 0, ssl=context, backlog=1024)
+            wanted = self._ports.get(hub.hub.name, 0)
+            listening = await loop.create_server(server, _HOST, wanted, ssl=context, backlog=1024)
             self._listening.append(listening)
             port = listening.sockets[0].getsockname()[1]
             self._by_port[port] = hub
@@ -182,12 +191,24 @@ class HubServer:
 
     def cut(self, hub: HubUnit) -> None:
         """Break every connection of this hub without a word."""
-        if self._runner is None or self._runner.server is None:
-            return
-        for connection in self._runner.server.connections:
-            transport = connection.transport
-            if transport is not None and self._hub_of(transport) is hub:
-                transport.abort()
+        for transport in self._open_connections().get(hub, ()):
+            transport.abort()
+
+    def _open_connections(self) -> dict[HubUnit, list[asyncio.Transport]]:
+        """By hub. A power cut asks for thousands of hubs in one turn: looked up once for all."""
+        if self._open is None:
+            self._open = {}
+            server = self._runner.server if self._runner is not None else None
+            for connection in server.connections if server is not None else ():
+                transport = connection.transport
+                hub = self._hub_of(transport) if transport is not None else None
+                if transport is not None and hub is not None:
+                    self._open.setdefault(hub, []).append(transport)
+            asyncio.get_running_loop().call_soon(self._turn_over)
+        return self._open
+
+    def _turn_over(self) -> None:
+        self._open = None
 
     def _hub_of(self, transport: asyncio.BaseTransport) -> HubUnit | None:
         name = transport.get_extra_info("sockname")

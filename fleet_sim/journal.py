@@ -6,8 +6,10 @@
 `at` is in Unix ms, `n` counts a device's lines from 1, `did` is a deed of its people, `connected`,
 `disconnected`, `wake` for a moment that it had planned, `hub` for what came by its hub, and
 `received` for what came from the host side. `truths` are (key, value, whether it was sent out);
-`frames` counts what it sent, and `hash` is of that. A question that changes nothing is no line:
-questions come when a gateway likes, and the journal is the fleet's.
+`frames` counts what it said of itself, to a broker or by webhook, and `hash` is of that: what goes
+to whoever asked, or listens at a connection of its own, holds the numbers of that conversation. A
+question that changes nothing, or shows only what nobody was told, is no line: questions come when
+a gateway likes, and the journal is the fleet's.
 
 Lines stand in order of (at, device, n), so that the journals of shards merge by time into the one
 that a single process would have written.
@@ -23,7 +25,7 @@ from typing import BinaryIO, Final, NamedTuple, Self
 import orjson
 
 from devices.errors import ConfigError
-from vendors.sim import Effects, Message, Publish, Push, Reply, Webhook, WsText
+from vendors.sim import Effects, Publish, Webhook
 
 #: An empty effect of these is no line: nobody did anything.
 _BY_ITSELF: Final = frozenset({"wake", "hub", "received"})
@@ -83,9 +85,10 @@ class Journal:
             did: what it was; see the module.
             effects: what came of it.
         """
-        if did in _BY_ITSELF and not (effects.truths or effects.messages):
+        said = [each for each in effects.messages if isinstance(each, Publish | Webhook)]
+        if did in _BY_ITSELF and not (effects.truths or said):
             return False
-        if did == "received" and not effects.truths:
+        if did == "received" and not any(truth.sent for truth in effects.truths):
             return False
         if at_ms != self._at_ms:
             self._flush()
@@ -93,9 +96,9 @@ class Journal:
         line: dict[str, object] = {"at": at_ms, "device": device, "n": n, "did": did}
         if effects.truths:
             line["truths"] = [[key, value, sent] for _, key, value, _, sent in effects.truths]
-        if effects.messages:
-            line["frames"] = len(effects.messages)
-            line["hash"] = _hash(effects.messages)
+        if said:
+            line["frames"] = len(said)
+            line["hash"] = _hash(said)
         self._pending.append((device, n, orjson.dumps(line)))
         return True
 
@@ -118,22 +121,15 @@ class Journal:
         return Digest(self._total % _MODULUS, self._lines)
 
 
-def _hash(messages: Sequence[Message]) -> str:
+def _hash(messages: Sequence[Publish | Webhook]) -> str:
     """Of what was said, not of to whom: addresses are the host's."""
     found = blake2b(digest_size=_HASH_BYTES)
     for message in messages:
-        match message:
-            case Publish(topic, payload, qos, retain):
-                found.update(b"%b\0%d%d" % (topic.encode(), qos, retain))
-                found.update(payload)
-            case Reply(payload) | Push(payload):
-                found.update(payload)
-            case Webhook(body=body):
-                found.update(body)
-            case WsText(text=text):
-                found.update(text.encode())
-            case _:
-                found.update(type(message).__name__.encode())
+        if isinstance(message, Publish):
+            found.update(b"%b\0%d%d" % (message.topic.encode(), message.qos, message.retain))
+            found.update(message.payload)
+        else:
+            found.update(message.body)
         found.update(b"\n")
     return found.hexdigest()
 

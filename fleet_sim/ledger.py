@@ -22,6 +22,8 @@ from vendors.sim import Truth
 
 #: Keys that a broker's will or an adapter speaks for, not the device: nothing is owed of them.
 LOOSE: Final = frozenset({"reachability", "clock_skew_s"})
+#: The key of a battery's charge.
+BATTERY: Final = "battery_pct"
 #: An announcement later than this is late.
 LATE_MS: Final = 5_000.0
 # A gateway tells of what it left out within a second or two; what was told this long before a
@@ -29,7 +31,7 @@ LATE_MS: Final = 5_000.0
 _GAP_MS: Final = 5_000.0
 #: Nothing was said before.
 _NOTHING: Final = object()
-_EVIDENCE_MAX: Final = 20
+EVIDENCE_MAX: Final = 20
 
 
 @dataclass(slots=True)
@@ -37,10 +39,16 @@ class Tally:
     """What is wrong, and how fast what is right was.
 
     `latencies` holds (Unix ms of the announcement, ms since the device told it). `redelivered`
-    and `late` are no sins: the bus delivers at least once, and a link may be slow.
+    and `late` are no sins: the bus delivers at least once, and a link may be slow. `connected`
+    counts the devices that are so now, `connected_min` those that were at the worst moment since
+    somebody last looked; `deeds` what people did, and `battery_sum` is the charge
+    in per cent of all the `battery_devices` that told theirs.
     """
 
     devices: int = 0
+    connected: int = 0
+    connected_min: int = 0
+    deeds: int = 0
     frames: int = 0
     events: int = 0
     lost: int = 0
@@ -51,18 +59,34 @@ class Tally:
     late: int = 0
     evidence: list[str] = field(default_factory=list)
     latencies: list[tuple[int, float]] = field(default_factory=list)
+    battery_sum: float = 0.0
+    battery_devices: int = 0
 
     @property
     def sins(self) -> int:
         """How often a promise was broken."""
         return self.lost + self.duplicated + self.reordered + self.invented
 
+    def linked(self, devices: int) -> None:
+        """So many devices more have a connection; fewer, if it is negative."""
+        self.connected += devices
+        self.connected_min = min(self.connected_min, self.connected)
+
+    def charge(self, before: Value, now: Value) -> None:
+        """A device has so much left in its battery, in per cent; None if nobody knows."""
+        if isinstance(before, int | float):
+            self.battery_sum -= before
+            self.battery_devices -= 1
+        if isinstance(now, int | float):
+            self.battery_sum += now
+            self.battery_devices += 1
+
     def sin(self, kind: str, count: int, what: str) -> None:
         """Count something that must not be, with a word about where."""
         if not count:
             return
         setattr(self, kind, getattr(self, kind) + count)
-        if len(self.evidence) < _EVIDENCE_MAX:
+        if len(self.evidence) < EVIDENCE_MAX:
             self.evidence.append(f"{kind} {count}: {what}")
 
 
@@ -95,6 +119,7 @@ class Ledger:
         self._polled = frozenset(polled)
         self._devices: dict[tuple[str, str], _Device] = {}
         self._tallies: dict[str, Tally] = {}
+        self._disregarded: set[tuple[str, str]] = set()
 
     def _of(self, vendor: str, device: str) -> _Device:
         found = self._devices.get((vendor, device))
@@ -131,6 +156,8 @@ class Ledger:
             if value is None:  # nothing tells the second copy from another happening
                 told.extend(Owed(value, at_ms, sure=False) for _ in range(1, copies))
         elif not told or told[-1].value != value or (sure and not told[-1].sure):
+            if key == BATTERY:
+                self.tally(vendor).charge(told[-1].value if told else None, value)
             told.append(Owed(value, at_ms, sure))
 
     def loosen(
@@ -157,6 +184,10 @@ class Ledger:
         """Whether the device keeps this itself until it is asked for it: numbered happenings."""
         return vendor in self._polled and value is not None and not is_state(key)
 
+    def disregard(self, vendor: str, name: str) -> None:
+        """Nobody knows what this device told: it is owed nothing, whatever it tells or told."""
+        self._disregarded.add((vendor, name))
+
     # --- what is said -------------------------------------------------------------------------
 
     def event(self, event: Mapping[str, Any], at_ms: float) -> None:
@@ -177,6 +208,8 @@ class Ledger:
             tally.sin("duplicated", 1, f"{vendor}/{name} sequence {sequence} under two ids")
         device.sequences.add(sequence)
         device.top = max(device.top, sequence)
+        if (vendor, name) in self._disregarded:
+            return
         kind = str(event["type"]).removeprefix("doorfleet.").removesuffix(".v1")
         if kind == "gap":
             self._excuse(vendor, name, data, at_ms)
@@ -237,6 +270,8 @@ class Ledger:
             newest_owed: there was time enough to ask every polled device for its present state.
         """
         for (vendor, name), device in self._devices.items():
+            if (vendor, name) in self._disregarded:
+                continue
             tally = self.tally(vendor)
             where = f"{vendor}/{name}"
             found: Counter[str] = Counter()
@@ -257,6 +292,26 @@ class Ledger:
             # An event out of order was counted by its number already.
             tally.reordered -= min(device.reordered, found["reordered"])
         return self._tallies
+
+
+class Forgetful(Ledger):
+    """For a fleet whose events nobody hears: it counts, and keeps nothing to hold against them."""
+
+    def truth(
+        self, vendor: str, truth: Truth, *, at_ms: float | None = None, copies: int = 1
+    ) -> None:
+        """Whatever happened, nothing is owed of it."""
+
+    def loosen(
+        self,
+        vendor: str,
+        name: str,
+        since_ms: float,
+        until_ms: float = math.inf,
+        *,
+        states_only: bool = False,
+    ) -> None:
+        """Nothing is owed, so nothing is excused."""
 
 
 def _told(told: Sequence[Owed], start: int, value: Value, before: Value | object) -> int | None:

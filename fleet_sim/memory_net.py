@@ -15,8 +15,9 @@ from fleet_sim.broker.memory_client import MemoryClient
 from fleet_sim.broker.message import Message
 from fleet_sim.hub import HubUnit
 from fleet_sim.memory_web import MemoryWeb
+from fleet_sim.sim_link import SimLink
 from fleet_sim.unit import Unit
-from vendors.sim import MqttSession, Publish
+from vendors.sim import Publish
 from vendors.wire.udp import Address, Wire
 
 _ANY: Final = ("0.0.0.0", "")  # noqa: S104 -- an address to be matched, not bound
@@ -24,8 +25,6 @@ _LOOPBACK: Final = "127.0.0.1"
 _BROADCAST: Final = "255.255.255.255"
 #: Ports that nobody asked for by number are handed out from here on.
 _FIRST_PORT: Final = 49_152
-# How long a board whose broker refuses it waits before it tries again, where none says so.
-_REFUSED_S: Final = 1.0
 
 ProtocolFactory = Callable[[], asyncio.DatagramProtocol]
 
@@ -107,28 +106,24 @@ class MemoryDatagrams:
     abort = close
 
 
-class MemoryLink:
-    """One board's connection to the in-memory broker, made again as its firmware does."""
+class MemoryLink(SimLink):
+    """One board's connection to the in-memory broker."""
+
+    __slots__ = ("_client",)
 
     def __init__(self, broker: MemoryBroker, unit: Unit | HubUnit) -> None:
-        assert unit.session is not None
-        self._unit = unit
-        self._session: MqttSession = unit.session
-        self._loop = asyncio.get_running_loop()
+        super().__init__(unit)
         self._client = MemoryClient(broker, self._heard)
-        self._client.on_lost = self._lost
-        self._stopped = False
+        self._client.on_lost = self.lost
 
     @property
     def up(self) -> bool:
         """Whether what is published now arrives."""
         return self._client.connected
 
-    def connect(self) -> None:
-        """Connect and subscribe; try again later if the broker refuses."""
-        if self._stopped:
-            return
-        session, will = self._session, self._session.will
+    def join(self) -> bool:
+        """Connect and subscribe; False if the broker refuses."""
+        session, will = self.session, self.session.will
         try:
             self._client.connect(
                 session.client_id,
@@ -139,34 +134,24 @@ class MemoryLink:
                 keep_alive_s=session.keepalive_s,
             )
         except ConnectionRefusedError:
-            self._loop.call_later(max(_REFUSED_S, session.reconnect_s), self.connect)
-            return
+            return False
         for topic_filter, qos in session.subscriptions:
             self._client.subscribe(topic_filter, qos)
-        self._unit.came_up()
+        return True
 
     def _heard(self, topic: str, payload: bytes, qos: int, retain: bool) -> None:  # noqa: FBT001 -- OnMessage
-        self._unit.received(Publish(topic, payload, qos, retain))
-
-    def _lost(self) -> None:
-        self._unit.went_down()
-        if not self._stopped:
-            self._loop.call_later(self._session.reconnect_s, self.connect)
+        self.unit.received(Publish(topic, payload, qos, retain))
 
     def publish(self, message: Publish) -> None:
         """It is with the broker when this returns."""
         self._client.publish(message.topic, message.payload, qos=message.qos, retain=message.retain)
 
-    def drop(self) -> None:
-        """Cut it: the broker sees that at once, and the board on the loop's next turn."""
-        if self.up:
+    def break_off(self, *, politely: bool) -> None:
+        """End the connection; the broker knows at once."""
+        if politely:
+            self._client.disconnect()
+        else:
             self._client.drop()
-            self._loop.call_soon(self._lost)
-
-    def leave(self) -> None:
-        """Say DISCONNECT, and do not come back."""
-        self._stopped = True
-        self._client.disconnect()
 
 
 def listener(heard: Callable[[bytes, Address], None]) -> ProtocolFactory:

@@ -1,159 +1,84 @@
 """A recording, played through a running gateway: frames in, and what came out on the bus.
 
-A recording is JSON lines, one frame each, in the order in which they were seen:
-
-    {"at_ms": 1200, "direction": "device->host", "transport": "mqtt", "topic": "…",
-     "retained": false, "qos": 1, "payload": …}            or "payload_hex": "1794…"
-
-`at_ms` counts from the first timed frame; null means that nobody noted it, and the frame follows
-its predecessor at once. `retained` null means that nobody saw the flag: it is played as false.
-What a device sent over MQTT can be played. A datagram cannot: panels are asked by the gateway, and
-`doorfleet-sim run` has panels that answer.
+What a device sent over MQTT is published. A datagram is sent to whoever listens for panels, and
+what a bridge or cloud posts is posted, if it was said where. Events of our own bus are published
+as the gateway does, for those who listen to it. An answer cannot be played: nobody asked for it.
 """
 
 import asyncio
+import contextlib
+import random
 import secrets
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from urllib.parse import urlsplit
 
-import aiomqtt
+import aiohttp
 import orjson
+from mqtt5 import PubAckReasonCode, PublishPacket, QoS, TopicFilter
+from pydantic import ValidationError
 
 from devices.errors import ConfigError
+from fleet_sim.recording.lines import Datagram, Playable, Recorded, Recording, Request, read
 from fleet_sim.stage import StageError
 from gateway.app import ROOT
+from vendors.wire.mqtt import Link, MqttSettings, Session
+
+__all__ = ["Options", "play", "read"]
 
 _EVENTS: Final = f"{ROOT}/+/+/+/event/#"
-_MQTT_PORT: Final = 1883
-_OURS: Final = "device->host"
-_TOPIC_BYTES_MAX: Final = 65_535
-_QOS_MAX: Final = 2
 # The bus has fallen silent when nothing came for so long; and how long that is waited for.
 _SILENT_S: Final = 0.5
 _PATIENCE_S: Final = 15.0
-_MISTAKES_MAX: Final = 20
+_FAILURE: Final = 0x80
+_HTTP_OK: Final = 300
+# A frame that leaves later than this has missed its moment; timers and loops take a few ms.
+_LATE_S: Final = 0.05
+# What is kept of each event for the report; of more there is the count alone.
+_CAME_MAX: Final = 10_000
 
 
-class _Mistake(Exception):  # noqa: N818 -- the file's, and caught here
-    """What is wrong with a line, and the remedy."""
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a recording is played, and where to.
 
-
-class Recorded(NamedTuple):
-    """One line that can be played; `at_ms` is None where the source has no time."""
-
-    line: int
-    at_ms: float | None
-    topic: str
-    payload: bytes
-    qos: int
-    retain: bool
-
-
-class Recording(NamedTuple):
-    """A file: its playable frames in order, and why the others are not, counted."""
-
-    frames: Sequence[Recorded]
-    records: int
-    skipped: Counter[str]
-
-
-def read(path: Path) -> Recording:
-    """All lines of a recording.
-
-    Raises:
-        ConfigError: with every mistake (the first twenty): file, line, what is wrong, and remedy.
+    Attributes:
+        speed: times as fast as it was; None: each frame follows at once.
+        loop: how often it is played, one time after another.
+        max_gap_s: longer pauses of the recording are shortened to this; None: none is.
+        udp: `host:port` of who listens for datagrams; None: those are skipped.
+        http: URL that recorded paths are put behind; None: requests are skipped.
     """
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError as error:
-        raise ConfigError((f"{path}: {error.strerror}; give a file of JSON lines",)) from error
-    frames: list[Recorded] = []
-    skipped: Counter[str] = Counter()
-    problems: list[str] = []
-    records = 0
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        records += 1
-        try:
-            found = _frame(number, line)
-        except _Mistake as error:
-            problems.append(f"{path}:{number}: {error}")
-            continue
-        if isinstance(found, str):
-            skipped[found] += 1
-        else:
-            frames.append(found)
-    if len(problems) > _MISTAKES_MAX:
-        problems[_MISTAKES_MAX:] = [f"{path}: and {len(problems) - _MISTAKES_MAX} lines more"]
-    if not records:
-        problems.append(f"{path}: it is empty; give a file of JSON lines")
-    if problems:
-        raise ConfigError(tuple(problems))
-    return Recording(frames, records, skipped)
 
+    speed: float | None = 1.0
+    loop: int = 1
+    max_gap_s: float | None = None
+    udp: str | None = None
+    http: str | None = None
 
-def _frame(number: int, line: bytes) -> Recorded | str:
-    """The frame in a line, or why it is not played.
-
-    Raises:
-        _Mistake: what is wrong with the line, and what to do about it.
-    """
-    try:
-        record = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        raise _Mistake(f"no JSON: {error}; write one object on each line") from None
-    if not isinstance(record, dict):
-        raise _Mistake("no object; write one JSON object on each line")
-    transport = record.get("transport")
-    if not isinstance(transport, str):
-        raise _Mistake('"transport" is missing; write mqtt, udp, http or what it was')
-    if transport != "mqtt":
-        return f"{transport}: only what went over MQTT can be played"
-    if record.get("direction", _OURS) != _OURS:
-        return "from the host: the gateway speaks for itself"
-    topic, at_ms, qos = record.get("topic"), record.get("at_ms"), record.get("qos", 0)
-    if not isinstance(topic, str) or not topic or len(topic.encode()) > _TOPIC_BYTES_MAX:
-        raise _Mistake(f'"topic" is {_short(topic)}; write the topic as text')
-    if "+" in topic or "#" in topic:
-        return "a subscription: its topic holds wildcards"
-    if at_ms is not None and (isinstance(at_ms, bool) or not isinstance(at_ms, int | float)):
-        raise _Mistake(f'"at_ms" is {_short(at_ms)}; write milliseconds, or null')
-    if qos is not None and (type(qos) is not int or not 0 <= qos <= _QOS_MAX):
-        raise _Mistake(f'"qos" is {_short(qos)}; write 0, 1 or 2')
-    retain = record.get("retained") is True
-    return Recorded(number, at_ms, topic, _payload(record), qos or 0, retain)
-
-
-def _payload(record: dict[str, Any]) -> bytes:
-    if "payload_hex" in record:
-        try:
-            return bytes.fromhex(record["payload_hex"])
-        except (TypeError, ValueError):
-            shown = _short(record["payload_hex"])
-            raise _Mistake(f'"payload_hex" is {shown}; write pairs of hex digits') from None
-    if "payload" not in record:
-        raise _Mistake('"payload" is missing; write it, or "payload_hex"')
-    payload = record["payload"]
-    return payload.encode() if isinstance(payload, str) else orjson.dumps(payload)
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else text[:40] + "…"  # noqa: PLR2004 -- enough to recognise it
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """The transports that can be played."""
+        return ("mqtt", *(["udp"] if self.udp else []), *(["http"] if self.http else []))
 
 
 async def play(
-    path: Path, broker_url: str, *, speed: float = 1.0, realtime: bool = True
+    path: Path,
+    broker: str | MqttSettings,
+    options: Options | None = None,
+    *,
+    speed: float = 1.0,
+    realtime: bool = True,
 ) -> dict[str, Any]:
     """Play a recording to the broker that a gateway listens to, and hear what the gateway says.
 
     Args:
         path: the recording.
-        broker_url: `mqtt://host:port` of the devices' broker; events are heard on the same one.
+        broker: the devices' broker, as a URL or with who we are to it; events are heard there.
+        options: how, and where else to; absent, what follows counts.
         speed: times as fast as it was.
         realtime: keep the recorded pauses; if not, each frame follows at once.
 
@@ -164,91 +89,256 @@ async def play(
         ConfigError: the recording or the address is wrong.
         StageError: the broker cannot be reached, or went away.
     """
-    recording = read(path)  # all of it, before anything is played
-    parts = urlsplit(broker_url)
-    if parts.scheme != "mqtt" or not parts.hostname:
-        raise ConfigError((f"--broker {broker_url!r}: write mqtt://host:port",))
+    options = options or Options(speed if realtime else None)
+    recording = read(path, options.ways)  # all of it, before anything is played
+    settings = _settings(broker) if isinstance(broker, str) else broker
+    player = _Player(settings, recording, options)
+    async with player.connected():
+        return {"recording": str(path), **await player.play()}
+
+
+def _settings(url: str) -> MqttSettings:
     try:
-        async with aiomqtt.Client(
-            parts.hostname,
-            parts.port or _MQTT_PORT,
-            identifier=f"doorfleet-replay-{secrets.token_hex(4)}",
-        ) as client:
-            return await _Player(client, recording).play(path, speed if realtime else None)
-    except aiomqtt.MqttError as error:
-        raise StageError(
-            f"{broker_url}: {error}; is a broker running there, and --broker right?"
-        ) from error
+        return MqttSettings(url=url)
+    except ValidationError as error:
+        raise ConfigError((f"--broker {url!r}: write mqtt://host:port",)) from error
+
+
+def due_times(frames: list[Playable], max_gap_s: float | None) -> list[float | None]:
+    """When each frame is due, in seconds from the first; None: behind its predecessor at once."""
+    found: list[float | None] = []
+    shortened_s, last_s = 0.0, 0.0
+    for frame in frames:
+        if frame.at_ms is None:
+            found.append(None)
+            continue
+        at_s = frame.at_ms / 1000
+        if max_gap_s is not None:
+            shortened_s += max(0.0, at_s - last_s - max_gap_s)
+        last_s = max(last_s, at_s)
+        found.append(at_s - shortened_s)
+    return found
 
 
 class _Player:
-    def __init__(self, client: aiomqtt.Client, recording: Recording) -> None:
-        self._client = client
+    def __init__(self, settings: MqttSettings, recording: Recording, options: Options) -> None:
+        self._settings = settings
         self._recording = recording
+        self._options = options
         self._line = 0
         self._came: list[dict[str, Any]] = []
+        self._types: Counter[str] = Counter()
+        self._sent: Counter[str] = Counter()
+        self._refused: Counter[str] = Counter()
+        self._late = 0
+        self._latest_s = 0.0
+        self._open = 0
         self._heard_s = 0.0
+        self._room = asyncio.Event()
+        self._link: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._udp: asyncio.DatagramTransport | None = None
+        self._web: aiohttp.ClientSession | None = None
+        self._session = Session(
+            settings,
+            client_id=settings.client_id or f"doorfleet-replay-{secrets.token_hex(4)}",
+            rng=random.Random(),  # noqa: S311 -- jitter of a reconnect that never comes
+            # What we publish ourselves is no news: events of our bus may be what is played.
+            subscriptions=[TopicFilter(_EVENTS, max_qos=QoS.AT_LEAST_ONCE, no_local=True)],
+            on_publish=self._hear,
+            on_link=self._linked,
+            clean_start=True,
+        )
+        self._session.on_window(self._room.set)
 
-    async def play(self, path: Path, speed: float | None) -> dict[str, Any]:
-        loop = asyncio.get_running_loop()
-        await self._client.subscribe(_EVENTS, qos=1)
-        self._began_s = self._heard_s = loop.time()
-        listening = asyncio.create_task(self._listen())
+    @contextlib.asynccontextmanager
+    async def connected(self) -> AsyncIterator[None]:
+        """With the link up; its loss afterwards ends what is played."""
+        running = asyncio.create_task(self._session.run())
         try:
-            for frame in self._recording.frames:
-                if frame.at_ms is not None and speed is not None:
-                    due_s = self._began_s + frame.at_ms / 1000 / speed
-                    await asyncio.sleep(max(0.0, due_s - loop.time()))
-                self._line = frame.line
-                # QoS 1 at least: the PUBACK says that the next one comes behind it.
-                await self._client.publish(
-                    frame.topic, frame.payload, qos=max(1, frame.qos), retain=frame.retain
-                )
-            played_s = loop.time() - self._began_s
-            await self._silence(listening)
+            await self._link
+            await self._open_others()
+            yield
         finally:
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
-        types = Counter(each["type"] for each in self._came)
+            if self._udp is not None:
+                self._udp.close()
+            if self._web is not None:
+                await self._web.close()
+            await self._session.close()
+            await asyncio.gather(running, return_exceptions=True)
+            for future in (self._link, self._lost):
+                if future.done() and not future.cancelled():
+                    future.exception()  # told already, or of no interest any more
+
+    async def _open_others(self) -> None:
+        if self._options.udp is not None:
+            host, _, port = self._options.udp.rpartition(":")
+            try:
+                self._udp, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+                    asyncio.DatagramProtocol, remote_addr=(host.strip("[]"), int(port))
+                )
+            except (OSError, ValueError, OverflowError) as error:
+                raise ConfigError(
+                    (f"--udp {self._options.udp!r}: {error}; write host:port",)
+                ) from error
+        if self._options.http is not None:
+            if urlsplit(self._options.http).scheme not in {"http", "https"}:
+                raise ConfigError((f"--http {self._options.http!r}: write http://host:port",))
+            self._web = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10))
+
+    async def play(self) -> dict[str, Any]:
+        """All of it, as often as wished, and what came of it."""
+        loop = asyncio.get_running_loop()
+        self._began_s = self._heard_s = loop.time()
+        frames = list(self._recording.frames)
+        due = due_times(frames, self._options.max_gap_s)
+        for _ in range(self._options.loop):
+            began_s = loop.time()
+            for frame, due_s in zip(frames, due, strict=True):
+                if due_s is not None and self._options.speed is not None:
+                    await self._wait_until(began_s + due_s / self._options.speed)
+                self._line = frame.line
+                await self._send(frame)
+        await self._settled()
+        played_s = loop.time() - self._began_s
+        await self._silence()
         return {
-            "recording": str(path),
             "records": self._recording.records,
-            "played": len(self._recording.frames),
+            "played": sum(self._sent.values()),
+            "sent": dict(sorted(self._sent.items())),
+            "refused": dict(sorted(self._refused.items())),
             "skipped": dict(self._recording.skipped),
+            "late": self._late,
+            "latest_ms": round(self._latest_s * 1000, 1),
             "seconds": round(played_s, 3),
-            "events": len(self._came),
-            "types": dict(sorted(types.items())),
+            "events": sum(self._types.values()),
+            "types": dict(sorted(self._types.items())),
             "came": self._came,
         }
 
-    async def _listen(self) -> None:
+    async def _wait_until(self, moment_s: float) -> None:
+        """Sleep until then; a moment that is past is counted, and nothing is left out for it."""
         loop = asyncio.get_running_loop()
-        async for message in self._client.messages:
-            self._heard_s = loop.time()
-            event = orjson.loads(bytes(message.payload))
-            data = event["data"]
-            changes = data.get("changes", {})
-            self._came.append(
-                {
-                    "after_line": self._line,
-                    "at_ms": round((self._heard_s - self._began_s) * 1000, 1),
-                    "type": event["type"],
-                    "device": f"{data['vendor']}/{data['device']}",
-                    "sequence": int(event["sequence"]),
-                    "changes": {axis: change["value"] for axis, change in changes.items()},
-                }
-            )
+        late_s = loop.time() - moment_s
+        if late_s < 0:
+            await asyncio.wait([self._lost], timeout=-late_s)
+            self._check()
+            late_s = loop.time() - moment_s
+        if late_s > _LATE_S:
+            self._late += 1
+        self._latest_s = max(self._latest_s, late_s)
 
-    async def _silence(self, listening: asyncio.Task[None]) -> None:
+    async def _send(self, frame: Playable) -> None:
+        if isinstance(frame, Recorded):
+            await self._publish(frame)
+        elif isinstance(frame, Datagram):
+            assert self._udp is not None
+            self._udp.sendto(frame.payload)
+            self._sent["udp"] += 1
+        else:
+            await self._post(frame)
+
+    async def _publish(self, frame: Recorded) -> None:
+        """QoS 1 at least: the PUBACK says that the next one comes behind it."""
+        while True:
+            self._room.clear()
+            if self._session.publish(
+                frame.topic, frame.payload, qos=1, retain=frame.retain, done=self._done
+            ):
+                break
+            await self._more_room()
+        self._open += 1
+        self._sent["mqtt"] += 1
+
+    async def _more_room(self) -> None:
+        """Wait for an answer of the broker; the loss of the link ends that, and is told."""
+        room = asyncio.ensure_future(self._room.wait())
+        waited: list[asyncio.Future[Any]] = [room, self._lost]
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+        room.cancel()
+        self._check()
+
+    def _done(self, code: PubAckReasonCode | None) -> None:
+        self._open -= 1
+        if code is not None and code.value >= _FAILURE:
+            self._refused[f"mqtt: {code.name.lower().replace('_', ' ')}"] += 1
+        if not self._open:
+            self._room.set()
+
+    async def _post(self, frame: Request) -> None:
+        assert self._web is not None
+        assert self._options.http is not None
+        url = self._options.http.rstrip("/") + frame.path
+        self._sent["http"] += 1
+        try:
+            async with self._web.request(frame.method, url, data=frame.payload) as answer:
+                if answer.status >= _HTTP_OK:
+                    self._refused[f"http: status {answer.status}"] += 1
+        except (aiohttp.ClientError, TimeoutError) as error:
+            self._refused[f"http: {type(error).__name__}"] += 1
+
+    async def _settled(self) -> None:
+        """Wait for the broker to answer for everything."""
+        while self._open:
+            self._room.clear()
+            await self._more_room()
+
+    def _hear(self, packets: list[PublishPacket], generation: int) -> None:
+        self._heard_s = asyncio.get_running_loop().time()
+        for packet in packets:
+            self._note(packet.payload)
+        self._session.ack(generation, [packet.packet_id for packet in packets])
+
+    def _note(self, payload: bytes) -> None:
+        try:
+            event = orjson.loads(payload)
+            data = event["data"]
+            found = {
+                "after_line": self._line,
+                "at_ms": round((self._heard_s - self._began_s) * 1000, 1),
+                "type": event["type"],
+                "device": f"{data['vendor']}/{data['device']}",
+                "sequence": int(event["sequence"]),
+                "changes": {
+                    axis: change["value"] for axis, change in data.get("changes", {}).items()
+                },
+            }
+        except (ValueError, TypeError, KeyError, AttributeError):
+            self._types["no event of ours"] += 1
+            return
+        self._types[found["type"]] += 1
+        if len(self._came) < _CAME_MAX:
+            self._came.append(found)
+
+    def _linked(self, link: Link) -> None:
+        if link.up:
+            if not self._link.done():
+                self._link.set_result(None)
+            return
+        error = StageError(
+            f"{self._settings.url}: {link.reason}; is a broker running there, and --broker right?"
+        )
+        for future in (self._link, self._lost):
+            if not future.done():
+                future.set_exception(error)
+
+    def _check(self) -> None:
+        """The loss of the link ends what is played, and is told.
+
+        Raises:
+            StageError: it is lost.
+        """
+        if self._lost.done():
+            self._lost.result()
+
+    async def _silence(self) -> None:
         """Wait until nothing comes any more; the loss of the link ends that early, and is told."""
         loop = asyncio.get_running_loop()
-        until_s = loop.time() + _PATIENCE_S
         last_s = loop.time()
+        until_s = last_s + _PATIENCE_S
         while loop.time() < until_s:
             quiet_s = loop.time() - max(self._heard_s, last_s)
             if quiet_s >= _SILENT_S:
                 return
-            await asyncio.wait([listening], timeout=_SILENT_S - quiet_s)
-            if listening.done():
-                listening.result()
-                return
+            await asyncio.wait([self._lost], timeout=_SILENT_S - quiet_s)
+            self._check()

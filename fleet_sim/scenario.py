@@ -1,9 +1,13 @@
-"""A scenario file: which devices, for how long, and what goes wrong when.
+"""A scenario file: which devices, how they are used, for how long, and what goes wrong when.
 
+    # yaml-language-server: $schema=../scenario.schema.json
     description: Nuki hangs after an hour.
     hours: 6
+    starts: monday 06:00                     # what the wall says at first
     pace: 1                                  # times as often as in life people use their devices
-    fleet: {ratgdo: 100, nuki: 100}
+    rhythm: household                        # when in the week they do
+    fleet: {ratgdo: 100, nuki: 100}          # or a list of groups, see `world.population`
+    weather: {mean_c: -5}                    # and batteries, deliveries, rollouts: see `world`
     options: {ratgdo: {topic_prefix: home/}} # what its simulator takes
     gateway: {uhppote: {poll_ms: 5000}}      # what its cell is told
     acts:
@@ -11,143 +15,80 @@
       - {at: 3h, for: 1h, vendor: ratgdo, fault: flapping_eye, share: 0.1}
 
 A fault is one of every link's (`fleet_sim.faults`) or one of the vendor's own devices.
+`config/scenario.schema.json` lets an editor complete all of it.
 """
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
-from difflib import get_close_matches
-from importlib import import_module
-from importlib.resources import files
-from importlib.resources.abc import Traversable
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
+from typing import Any, Final, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
-from pydantic_core import ErrorDetails
+from pydantic import Field, ValidationError, model_validator
 
 from devices.errors import ConfigError
-from fleet_sim.faults import FAULTS, Fault
-from fleet_sim.faults import parameters as parameters_of
+from fleet_sim import scenario_file
+from fleet_sim.act import Act, own_faults
+from fleet_sim.scenario_file import folder, names
+from fleet_sim.world.battery import Batteries
+from fleet_sim.world.delivery import Deliveries
+from fleet_sim.world.fields import MONDAY, Moment, Seconds, Strict, Vendor
+from fleet_sim.world.people import READER, RhythmField
+from fleet_sim.world.population import Fleet, Group, numbered, options_of_groups
+from fleet_sim.world.radio import PERFECT, RadioField
+from fleet_sim.world.rollout import Rollout
+from fleet_sim.world.weather import Storm, Weather
 from gateway.app import yaml_of
 from vendors import registry
+from vendors.sim import Group as Numbers
 
-_DURATION: Final = re.compile(r"(?=\d)(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+__all__ = ["Act", "Scenario", "folder", "load", "names", "own_faults"]
+
 _HOURS_MAX: Final = 24 * 366
-_DEVICES_MAX: Final = 100_000
-_SHOWN_MAX: Final = 60
-_OWN: Final = "fault:"
-#: pydantic's error type to what to do about it.
-_REMEDIES: Final[Mapping[str, str]] = {
-    "missing": "add it",
-    "greater_than": "write more than {gt}",
-    "greater_than_equal": "write {ge} or more",
-    "less_than_equal": "write {le} or less",
-    "string_type": "write text",
-    "int_type": "write a whole number",
-    "int_parsing": "write a whole number",
-    "int_from_float": "write a whole number",
-    "float_type": "write a number",
-    "float_parsing": "write a number",
-    "tuple_type": "write a list, each entry behind `- `",
-    "dict_type": "write keys and values",
-    "model_type": "write keys and values",
-    "too_short": "list at least {min_length}",
+# The settings of cells that say how often something is asked, and their unit in seconds.
+_POLLS: Final = {
+    "poll_ms": 0.001,
+    "poll_min_ms": 0.001,
+    "poll_interval_ms": 0.001,
+    "poll_interval_s": 1.0,
 }
 
 
-def _known(name: str, known: Iterable[str], what: str) -> str:
-    names = sorted(known)
-    if name in names:
-        return name
-    near = get_close_matches(name, names, n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
-    raise ValueError(f"unknown {what}; {hint}known are {', '.join(names)}")
-
-
-def _vendor(name: str) -> str:
-    return _known(name, registry.names(), "vendor")
-
-
-def _seconds(given: object) -> object:
-    """`1h30m`, `45s` or a number of seconds."""
-    if isinstance(given, str):
-        found = _DURATION.fullmatch(given.strip())
-        if found is None:
-            raise ValueError("no duration; write it like 90s, 20m, 1h30m, or as seconds")
-        hours, minutes, seconds = (int(part or 0) for part in found.groups())
-        return hours * 3600 + minutes * 60 + seconds
-    return given
-
-
-Vendor = Annotated[str, AfterValidator(_vendor)]
-Seconds = Annotated[float, BeforeValidator(_seconds), Field(allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1, le=_DEVICES_MAX)]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-
-class Act(_Strict):
-    """One fault, for a while, at a share of one vendor's devices."""
-
-    at_s: Seconds = Field(alias="at", ge=0, description="When it begins, from the start.")
-    for_s: Seconds = Field(alias="for", gt=0, description="How long it lasts.")
-    vendor: Vendor = Field(description="Whose devices.")
-    fault: str = Field(description="Of any link, or of this vendor's devices.")
-    share: float = Field(default=1.0, gt=0, le=1, description="The part of the devices it strikes.")
-    parameters: Mapping[str, float | int] = Field(default={}, description="The fault's own.")
-
-    @model_validator(mode="after")
-    def _a_fault_that_exists(self) -> Self:
-        own = own_faults(self.vendor)
-        name = self.fault.removeprefix(_OWN)
-        _known(name, own if self.fault.startswith(_OWN) else {*FAULTS, *own}, "fault")
-        takes = {} if self.own else parameters_of(name)
-        for parameter, value in self.parameters.items():
-            if parameter not in takes:
-                known = f"it takes {', '.join(takes)}" if takes else "it takes none"
-                raise ValueError(f"{name} has no parameter {parameter!r}; {known}")
-            whole = takes[parameter] is int
-            if value <= 0 or (whole and not isinstance(value, int)):
-                number = "a whole number" if whole else "a number"
-                raise ValueError(f"parameter {parameter} is {value!r}; write {number} above 0")
-        return self
-
-    @property
-    def until_s(self) -> float:
-        """When it ends, from the start."""
-        return self.at_s + self.for_s
-
-    @property
-    def own(self) -> str | None:
-        """The vendor's own name for it; None for a fault of the link."""
-        name = self.fault.removeprefix(_OWN)
-        return None if self.fault in FAULTS else name
-
-    def make(self) -> Fault:
-        """The link's fault."""
-        return FAULTS[self.fault][0](**self.parameters)
-
-
-class Scenario(_Strict):
+class Scenario(Strict):
     """The whole file; `name` is the file's."""
 
     name: str = "scenario"
     description: str = Field(default="", description="One line for people.")
     hours: float = Field(gt=0, le=_HOURS_MAX, description="How long it lasts.")
+    starts: Moment = Field(
+        default=MONDAY, description="Day and time at the devices when it begins: monday 08:00."
+    )
+    arrive_s: Seconds = Field(
+        default=10.0, ge=0, le=86_400, description="In how long all devices come up at the start."
+    )
+    connects_per_s: float = Field(
+        default=500.0,
+        gt=0,
+        le=100_000,
+        description="With --time real: how many devices begin to connect in a second, at the start"
+        " and whenever many come back at once.",
+    )
     pace: float = Field(
         default=1.0, gt=0, le=10_000, description="How many times as often as in life."
     )
-    fleet: Mapping[Vendor, Count] = Field(min_length=1, description="Devices of each vendor.")
+    rhythm: RhythmField = Field(
+        default="flat", description="When in the week, for groups that do not say it themselves."
+    )
+    fleet: Fleet = Field(description="Devices of each vendor, or a list of groups.")
+    radio: RadioField = Field(
+        default=PERFECT, description="How good every radio is, beside what a group says of its own."
+    )
+    weather: Weather | None = Field(default=None, description="What it is like outside.")
+    batteries: Batteries | None = Field(
+        default=None, description="Let batteries drain by use, time and cold; {} for the usual."
+    )
+    rollouts: tuple[Rollout, ...] = Field(default=(), description="New firmware, in waves.")
+    deliveries: Deliveries | None = Field(
+        default=None, description="Couriers who open and close; {} for the usual."
+    )
     options: Mapping[Vendor, Mapping[str, Any]] = Field(
         default={}, description="What a vendor's simulator takes."
     )
@@ -157,33 +98,75 @@ class Scenario(_Strict):
     acts: tuple[Act, ...] = Field(default=(), description="What goes wrong, and when.")
 
     @model_validator(mode="after")
-    def _acts_that_fit(self) -> Self:
-        problems = []
-        for number, act in enumerate(self.acts):
-            here = f"acts[{number}]"
-            if act.vendor not in self.fleet:
-                problems.append(
-                    f"{here}.vendor: no {act.vendor} in the fleet; add some, or remove the act"
-                )
-            if act.until_s > self.hours * 3600:
-                problems.append(
-                    f"{here}: ends after the {self.hours:g} hours; begin earlier or shorten it"
-                )
-            problems += [
-                f"{here}: overlaps acts[{other}]; a link of {act.vendor} fails in one way at a"
-                " time, so begin when the other is over"
-                for other in range(number)
-                if _clash(self.acts[other], act)
-            ]
-        problems += [
-            f"{key}.{vendor}: no {vendor} in the fleet; add some, or remove this"
-            for key, vendors in (("options", self.options), ("gateway", self.gateway))
-            for vendor in vendors
-            if vendor not in self.fleet
+    def _that_fits_together(self) -> Self:
+        problems = [
+            *self._clashes(),
+            *self._too_late(),
+            *(
+                f"{place}: no {vendor} in the fleet; add some, or remove {what}"
+                for place, vendor, what in self._named_vendors()
+                if vendor not in self.fleet
+            ),
+            *self._nowhere(),
         ]
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    def _clashes(self) -> Iterator[str]:
+        for number, act in enumerate(self.acts):
+            for other in range(number):
+                if _clash(self.acts[other], act):
+                    yield (
+                        f"acts[{number}]: overlaps acts[{other}]; a link of {act.vendor} fails in"
+                        " one way at a time, so begin when the other is over"
+                    )
+
+    def _too_late(self) -> Iterator[str]:
+        timed: Mapping[str, Sequence[Act | Rollout | Storm]] = {
+            "acts": self.acts,
+            "rollouts": self.rollouts,
+            "weather.storms": self.weather.storms if self.weather is not None else (),
+        }
+        for what, each in timed.items():
+            for number, one in enumerate(each):
+                if one.until_s > self.seconds:
+                    yield (
+                        f"{what}[{number}]: ends after the {self.hours:g} hours; begin earlier or"
+                        " shorten it"
+                    )
+
+    def _named_vendors(self) -> Iterator[tuple[str, str, str]]:
+        """Place, vendor, and what it is there."""
+        named: Mapping[str, Sequence[Act | Rollout]] = {
+            "act": self.acts,
+            "rollout": self.rollouts,
+        }
+        for what, each in named.items():
+            for number, one in enumerate(each):
+                yield f"{what}s[{number}].vendor", one.vendor, f"the {what}"
+        for key, vendors in (("options", self.options), ("gateway", self.gateway)):
+            for vendor in vendors:
+                yield f"{key}.{vendor}", vendor, "this"
+        if self.deliveries is not None:
+            for number, vendor in enumerate(self.deliveries.vendors):
+                yield f"deliveries.vendors[{number}]", vendor, "it"
+
+    def _nowhere(self) -> Iterator[str]:
+        """Sites that are named, and no device is there."""
+        sites = {group.site for vendor in self.fleet for _, group in self.groups(vendor)} - {""}
+        storms = self.weather.storms if self.weather is not None else ()
+        deliveries = (self.deliveries,) if self.deliveries is not None else ()
+        named = [
+            *((f"acts[{number}]", act.site) for number, act in enumerate(self.acts)),
+            *((f"rollouts[{number}]", each.site) for number, each in enumerate(self.rollouts)),
+            *((f"weather.storms[{number}]", storm.site) for number, storm in enumerate(storms)),
+            *(("deliveries", each.site) for each in deliveries),
+        ]
+        for what, site in named:
+            if site is not None and site not in sites:
+                known = f"known are {', '.join(sorted(sites))}" if sites else "no group has one"
+                yield f"{what}.site: no device is at {site}; {known}"
 
     @property
     def seconds(self) -> float:
@@ -194,98 +177,58 @@ class Scenario(_Strict):
     def longest_wait_s(self) -> float:
         """How long after its end news may still come: of polls, and by slow links."""
         waits_s = [float(registry.vendor(vendor).staleness_s or 0) for vendor in self.fleet]
-        waits_s += [2 * told.get("poll_ms", 0) / 1000 for told in self.gateway.values()]
+        waits_s += [
+            2 * told[key] * unit_s
+            for told in self.gateway.values()
+            for key, unit_s in _POLLS.items()
+            if isinstance(told.get(key), int | float)
+        ]
         waits_s += [act.parameters.get("latency_ms", 0) / 1000 for act in self.acts]
+        radios = [self.radio]
+        radios += [group.radio for vendor in self.fleet for _, group in self.groups(vendor)]
+        radios += [storm.radio for storm in self.weather.storms] if self.weather else []
+        waits_s += [radio.late_ms / 1000 for radio in radios if radio.late]
         return max(waits_s)
+
+    def groups(self, vendor: str) -> list[tuple[range, Group]]:
+        """The groups of a vendor, with the numbers of their devices from 1 on."""
+        return numbered(self.fleet, vendor)
+
+    def special(self, vendor: str) -> tuple[Numbers, ...]:
+        """What a `fleet.Population` is told of a vendor's groups."""
+        return options_of_groups(self.fleet, vendor)
+
+    def cut_down(self, most: int) -> Self:
+        """The same with so many devices of each group at most: a quick look at a large one."""
+        groups = tuple(
+            group.model_copy(update={"count": min(group.count, most)})
+            for vendor in self.fleet
+            for _, group in self.groups(vendor)
+        )
+        return self.model_copy(update={"fleet": Fleet(groups)})
 
 
 def _clash(one: Act, other: Act) -> bool:
     together = one.at_s < other.until_s and other.at_s < one.until_s
     same = one.vendor == other.vendor and (one.own == other.own)
-    return together and same
-
-
-def own_faults(vendor: str) -> Mapping[str, str]:
-    """The device-level faults that a vendor's simulator can act out, with a line for each."""
-    module = import_module(registry.vendor(vendor).simulator)
-    faults: Mapping[str, str] = module.FAULTS
-    return faults
-
-
-# --- files ------------------------------------------------------------------------------------
-
-
-def folder() -> Traversable:
-    """Where our own scenarios are: beside the code when installed, in `config/` of a checkout."""
-    installed = files("fleet_sim") / "scenarios"
-    return installed if installed.is_dir() else Path(__file__).parents[1] / "config" / "scenarios"
-
-
-def names() -> list[str]:
-    """The scenarios that came with doorfleet."""
-    found = (entry.name for entry in folder().iterdir())
-    return sorted(name.removesuffix(".yaml") for name in found if name.endswith(".yaml"))
-
-
-def _read(path: str | Path) -> bytes:
-    """The bytes of a file, or of one of ours by its name.
-
-    Raises:
-        ConfigError: neither is there, or it cannot be read.
-    """
-    given = Path(path)
-    source: Traversable = given
-    if not given.exists() and str(path) in names():
-        source = folder() / f"{path}.yaml"
-    try:
-        return source.read_bytes()
-    except FileNotFoundError:
-        near = get_close_matches(given.stem, names(), n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise ConfigError((f"{path}: no such file; {hint}ours are {', '.join(names())}",)) from None
-    except OSError as error:
-        raise ConfigError(
-            (f"{path}: {error.strerror}; give a YAML file that we may read",)
-        ) from error
+    apart = None not in (one.site, other.site) and one.site != other.site
+    return together and same and not apart
 
 
 def load(path: str | Path) -> Scenario:
-    """The scenario in this file, or of this name.
+    """The scenario in this file, or of this name; files that it names are beside it.
 
     Raises:
         ConfigError: with every mistake: file, place, value and remedy.
     """
-    document = yaml_of(_read(path), str(path))
+    data, beside = scenario_file.read(path)
+    document = yaml_of(data, str(path))
     if not isinstance(document, dict):
         raise ConfigError((f"{path}: no keys and values; begin with a copy of quiet_day.yaml",))
     try:
-        return Scenario.model_validate({"name": Path(path).stem, **document})
+        return Scenario.model_validate(
+            {"name": Path(path).stem, **document}, context={READER: beside}
+        )
     except ValidationError as error:
-        lines = [line for each in error.errors() for line in _lines(each)]
+        lines = scenario_file.mistakes(error, Scenario)
         raise ConfigError(tuple(f"{path}: {line}" for line in lines)) from error
-
-
-def _lines(error: ErrorDetails) -> Iterator[str]:
-    """One mistake, in words."""
-    place = [step for step in error["loc"] if step != "[key]"]
-    where = "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in place).lstrip(".")
-    kind, context = error["type"], error.get("ctx", {})
-    shown = str(error["input"])
-    shown = f" (got {shown[:_SHOWN_MAX]}{'…' if len(shown) > _SHOWN_MAX else ''})"
-    prefix = f"{where}: " if where else ""
-    if kind == "value_error":
-        for sentence in str(context["error"]).splitlines():
-            problem, _, remedy = sentence.partition("; ")
-            yield f"{prefix}{problem}{'' if isinstance(error['input'], dict) else shown}; {remedy}"
-    elif kind == "extra_forbidden":
-        model = Act if place[0] == "acts" else Scenario
-        keys = sorted(field.alias or name for name, field in model.model_fields.items())
-        near = get_close_matches(str(place[-1]), keys, n=1)
-        remedy = f"did you mean {near[0]}?" if near else f"known are {', '.join(keys)}"
-        yield f"{prefix}unknown key{shown}; {remedy}"
-    elif kind == "missing":
-        yield f"{prefix}required, but missing; add it"
-    else:
-        message = error["msg"][:1].lower() + error["msg"][1:]
-        remedy = _REMEDIES.get(kind, "correct it").format_map({**context})
-        yield f"{prefix}{message}{shown}; {remedy}"

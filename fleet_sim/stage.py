@@ -27,14 +27,19 @@ _LINES_KEPT: Final = 20
 _MQTT_PORT: Final = 1883
 # Where packages put it, and where a person's PATH often does not look.
 _SBIN: Final = ":/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin"
-# No limit to what waits for a client: what a broker drops would look like the gateway's loss.
+# No limit to what waits for a client: what a broker drops would look like the gateway's loss. Its
+# log of every packet would cost it more than the packets do.
 _MOSQUITTO: Final = """\
-listener {port} 127.0.0.1
+listener {port} {host}
 allow_anonymous true
 persistence false
 set_tcp_nodelay true
 max_inflight_messages 1000
 max_queued_messages 1000000
+log_type error
+log_type warning
+log_type information
+connection_messages false
 """
 
 
@@ -114,6 +119,11 @@ class Process:
     def ended(self) -> bool:
         """Whether it is gone."""
         return self._child.returncode is not None
+
+    @property
+    def lines(self) -> Sequence[str]:
+        """The last that it said."""
+        return tuple(self._lines)
 
     def failure(self) -> StageError:
         """What to raise when it ended and should not have."""
@@ -211,12 +221,17 @@ async def _mosquitto(folder: Path) -> tuple[Process, int]:
     config = folder / "mosquitto.conf"
     for _ in range(_PORT_TRIES):
         port = unused_port()
-        config.write_text(_MOSQUITTO.format(port=port), encoding="utf-8")
-        process = await Process.start("mosquitto", found, "-v", "-c", str(config))
+        config.write_text(mosquitto_config(port), encoding="utf-8")
+        process = await Process.start("mosquitto", found, "-c", str(config))
         if await process.line(r" running$") is not None:
             return process, port
         await process.stop()  # somebody else took the port in between
     raise process.failure()
+
+
+def mosquitto_config(port: int, host: str = "127.0.0.1") -> str:
+    """A configuration of Mosquitto for one run: it lets anybody in and drops nothing."""
+    return _MOSQUITTO.format(port=port, host=host)
 
 
 def unused_port() -> int:

@@ -1,17 +1,19 @@
 """One device in a run, whatever runs it: its people, its link, and what is broken about it."""
 
-import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
-from devices.reading import Value
 from fleet_sim.chance import stream
 from fleet_sim.faults import Fault
-from fleet_sim.fleet import Habits, Population
-from fleet_sim.ledger import LOOSE, Ledger, is_state
+from fleet_sim.fleet import Population
+from fleet_sim.habits import Habits, Manner, manner_of
+from fleet_sim.journal import Journal
+from fleet_sim.ledger import Ledger
+from fleet_sim.words import Words
 from vendors.http import HttpReply
 from vendors.sim import (
+    Chance,
     Effects,
     Message,
     MqttSession,
@@ -19,14 +21,12 @@ from vendors.sim import (
     Push,
     Reply,
     SimDevice,
-    Webhook,
-    WsText,
 )
 
 # The serial stands in bytes 4 to 7 of every UHPPOTE datagram.
 _SERIAL_END: Final = 8
 # Nobody pulls a hundred plugs in the same millisecond; what does is a fault of its own.
-_PLUGS_S: Final = 1.0
+_PLUGS_MS: Final = 1_000
 
 
 class Link(Protocol):
@@ -52,17 +52,23 @@ class Planner(Protocol):
     def at(self, at_ms: int, what: Callable[[int], None]) -> None:
         """Do this at or after then; equal times go in the order they were asked for."""
 
+    def stop(self) -> None:
+        """The world stands still: nothing is done any more."""
+
 
 class Host(Protocol):
     """What a run gives its units.
 
     `in_flight_ms`: what was sent so shortly before a link was cut may be lost on the way.
+    `recalls`: whether what devices have told is asked for: to be said again, or to be cleared.
     """
 
     seed: int
     pace: float
     ledger: Ledger
+    journal: Journal | None
     in_flight_ms: float
+    recalls: bool
 
     @property
     def agenda(self) -> Planner:
@@ -71,8 +77,25 @@ class Host(Protocol):
     def now_ms(self) -> float:
         """Unix ms, with its fraction."""
 
+    def later(self, wait_ms: float, what: Callable[[], None]) -> None:
+        """Have a link carry something on after so long, whatever the agenda does meanwhile."""
+
     def datagram(self, payload: bytes, address: tuple[str, int]) -> None:
         """Let one leave by the datagram devices' common socket."""
+
+
+class Drained(Protocol):
+    """A device's battery."""
+
+    def used(self) -> None:
+        """Somebody did something."""
+
+
+class Reception(Protocol):
+    """A device's radio."""
+
+    def late_ms(self) -> int:
+        """How late the next message comes; 0 for most."""
 
 
 class Behind(Protocol):
@@ -88,37 +111,84 @@ class Behind(Protocol):
     def cut(self) -> None:
         """Break its links."""
 
+    def left(self) -> None:
+        """One of its devices has no power: without any the hub has none either."""
+
+    def returned(self) -> None:
+        """One of them has power again."""
+
 
 class Unit:
     """A simulated device, connected to a run."""
 
-    def __init__(self, fleet: Host, population: Population, device: SimDevice) -> None:
+    __slots__ = (
+        "_at_rest",
+        "_born_ms",
+        "_habit_ms",
+        "_line",
+        "_lines",
+        "_rng",
+        "_sent",
+        "_wake_ms",
+        "answer",
+        "away",
+        "battery",
+        "behind",
+        "device",
+        "fault",
+        "fleet",
+        "habits",
+        "link",
+        "radio",
+        "vendor",
+        "words",
+    )
+
+    def __init__(
+        self,
+        fleet: Host,
+        population: Population,
+        device: SimDevice,
+        manner: Manner | None = None,
+    ) -> None:
         self.fleet = fleet
         self.device = device
         self.vendor = population.vendor
-        name = f"{population.vendor}/{device.name}"
-        self.rng = stream(fleet.seed, f"link/{name}")
-        self.habits = Habits(population.module, stream(fleet.seed, f"people/{name}"), fleet.pace)
+        people = stream(fleet.seed, f"people/{self.name}")
+        self.habits = Habits(manner or manner_of(population.module), people)
         self.fault: Fault | None = None
         self.link: Link | None = None
         self.behind: Behind | None = None
+        #: While it has no power or boots: what is to be done when it is back; None: it is there.
+        self.away: list[Callable[[], None]] | None = None
+        self.battery: Drained | None = None
+        self.radio: Reception | None = None
         #: Where a datagram device's replies go: whoever asked last.
         self.answer: tuple[str, int] | None = None
+        #: What it has told; None if nobody will ask.
+        self.words = Words() if fleet.recalls else None
+        self._rng: Chance | None = None
         self._wake_ms: int | None = None
-        self._habit_number = 0
+        self._habit_ms: int | None = None
         self._at_rest = False
         self._born_ms = fleet.now_ms()
         self._sent = 0
-        #: Its last word on each topic where a broker keeps it, and to each who is told without
-        #: having asked; the longest unsaid first.
-        self._words: dict[str, Publish | Webhook | WsText] = {}
-        #: What is so, what was last told of it, and what was ever told in each of those places.
-        self._true: dict[str, Value] = {}
-        self._told: dict[str, Value] = {}
-        self._tells: dict[str, set[str]] = {}
-        self._topics: set[str] = set()
-        # What is under way on a slow link, as (due, sent, message).
-        self._line: deque[tuple[float, float, Message]] = deque()
+        #: How many lines of the journal are its.
+        self._lines = 0
+        # What is under way on a slow link, as (due, sent, message); None until one was slow.
+        self._line: deque[tuple[float, float, Message]] | None = None
+
+    @property
+    def rng(self) -> Chance:
+        """The chance of its link: most links are never struck, and need none."""
+        if self._rng is None:
+            self._rng = stream(self.fleet.seed, f"link/{self.name}")
+        return self._rng
+
+    @property
+    def name(self) -> str:
+        """`vendor/name`."""
+        return f"{self.vendor}/{self.device.name}"
 
     @property
     def session(self) -> MqttSession | None:
@@ -137,13 +207,50 @@ class Unit:
         """The topics on which a broker keeps its word."""
         session = self.device.session if self.device.hub is None else self.device.hub.session
         will = [session.will.topic] if session is not None and session.will is not None else []
-        return [*sorted(self._topics), *will]
+        return [*sorted(self.words.topics if self.words is not None else ()), *will]
 
     # --- what the device does -----------------------------------------------------------------
 
-    def apply(self, effects: Effects) -> None:
-        """Note what is true, send, and plan."""
-        fault, ledger, now_ms = self.fault, self.fleet.ledger, self.fleet.now_ms()
+    def apply(self, effects: Effects, did: str) -> None:
+        """Note what is true, send, and plan.
+
+        Args:
+            effects: what came of it.
+            did: what was done, as the journal calls it.
+        """
+        fault, now_ms = self.fault, self.fleet.now_ms()
+        journal = self.fleet.journal
+        if journal is not None:
+            noted = journal.note(int(now_ms), self.name, self._lines + 1, did, effects)
+            self._lines += noted
+        if fault is None and self.radio is None and not self._line:
+            self._speak(effects, now_ms)
+        else:
+            self._struck(effects, now_ms)
+        wake_ms = effects.wake_at_ms
+        if wake_ms is not None and wake_ms != self._wake_ms:
+            self.fleet.agenda.at(wake_ms, self._wake)
+        self._wake_ms = wake_ms
+
+    def _speak(self, effects: Effects, now_ms: float) -> None:
+        """Nothing is wrong with its link: all that it says leaves at once."""
+        ledger, vendor, words = self.fleet.ledger, self.vendor, self.words
+        for truth in effects.truths:
+            ledger.truth(vendor, truth, at_ms=now_ms)
+        messages = effects.messages
+        if messages:
+            self._sent += len(messages)
+            ledger.tally(vendor).frames += len(messages)
+            for message in messages:
+                if words is not None:
+                    words.sent(message)
+                self._deliver(message, now_ms)
+        if words is not None:
+            words.remember(effects, got_out=True)
+
+    def _struck(self, effects: Effects, now_ms: float) -> None:
+        """What becomes of it on a link that is struck, or slow."""
+        fault, ledger = self.fault, self.fleet.ledger
         sends: list[tuple[int, Message]] = []
         copies = [] if effects.messages else [1]
         for message in effects.messages:
@@ -152,57 +259,37 @@ class Unit:
             sends += [(ms, each) for ms, each in arrivals if not isinstance(each, HttpReply)]
         for truth in effects.truths:
             ledger.truth(self.vendor, truth, at_ms=now_ms, copies=min(copies))
+        # What is said in one breath is late together. On a connection that a hub shares out nothing
+        # overtakes, and nothing waits for one device.
+        radio = self.radio if sends and self.behind is None else None
+        late_ms = 0 if radio is None else radio.late_ms()
         for delay_ms, message in sends:
-            self._send(delay_ms, now_ms, message)
-        self._remember(effects, got_out=min(copies) > 0)
-        wake_ms = effects.wake_at_ms
-        if wake_ms is not None and wake_ms != self._wake_ms:
-            self.fleet.agenda.at(wake_ms, self._wake)
-        self._wake_ms = wake_ms
-
-    def _remember(self, effects: Effects, *, got_out: bool) -> None:
-        """What may be said again: a topic's last word, if it got out and told of no happening."""
-        states = [truth for truth in effects.truths if is_state(truth.key)]
-        repeatable = got_out and len(states) == len(effects.truths)
-        told = {truth.key: truth.value for truth in states if truth.sent}
-        self._true.update((truth.key, truth.value) for truth in states)
-        self._told.update(told)
-        for message in effects.messages:
-            match message:
-                case Publish(topic=where, retain=True) | Webhook(url=where) | WsText(peer=where):
-                    self._tells.setdefault(where, set()).update(told.keys() - LOOSE)
-                    self._words.pop(where, None)
-                    if repeatable:
-                        self._words[where] = message
-                case _:
-                    pass
-
-    def _still_true(self, where: str) -> bool:
-        """Whether nothing of what was told there has become otherwise unsaid.
-
-        Whoever asked knows better than that word, which does not tell how old it is.
-        """
-        return all(self._true[key] == self._told[key] for key in self._tells[where])
+            self._send(delay_ms + late_ms, now_ms, message)
+        if self.words is not None:
+            self.words.remember(effects, got_out=min(copies) > 0)
 
     def outdated(self, topic: str) -> None:
         """Its hub spoke there for it: what it said itself is no longer the last word."""
-        self._words.pop(topic, None)
+        if self.words is not None:
+            self.words.outdated(topic)
 
     def _send(self, delay_ms: int, now_ms: float, message: Message) -> None:
         """At once, or behind what a slow link still carries."""
         self._sent += 1
-        if isinstance(message, Publish) and message.retain:
-            self._topics.add(message.topic)
+        if self.words is not None:
+            self.words.sent(message)
         self.fleet.ledger.tally(self.vendor).frames += 1
         if not (delay_ms or self._line):
             self._deliver(message, now_ms)
             return
         due_ms = now_ms + delay_ms
+        if self._line is None:
+            self._line = deque()
         if self._line:
             due_ms = max(due_ms, self._line[-1][0])
         self._line.append((due_ms, now_ms, message))
         if len(self._line) == 1:
-            asyncio.get_running_loop().call_later(delay_ms / 1000, self._arrive)
+            self.fleet.later(delay_ms, self._arrive)
 
     def _arrive(self) -> None:
         if not self._line:
@@ -213,7 +300,7 @@ class Unit:
             self._deliver(message, sent_ms)
         if self._line:
             wait_ms = self._line[0][0] - now_ms
-            asyncio.get_running_loop().call_later(wait_ms / 1000, self._arrive)
+            self.fleet.later(wait_ms, self._arrive)
 
     def _deliver(self, message: Message, sent_ms: float) -> None:
         if self.behind is not None:
@@ -223,6 +310,8 @@ class Unit:
                 self.link.publish(message)
             else:
                 self._loosen(sent_ms)
+        elif self.away is not None:
+            self._loosen(sent_ms)
         elif isinstance(message, Reply):
             if self.answer is not None:
                 self.fleet.datagram(message.payload, self.answer)
@@ -236,52 +325,59 @@ class Unit:
         if self._wake_ms is None or self._wake_ms > at_ms:
             return  # planned anew since
         self._wake_ms = None
-        self.apply(self.device.wake(at_ms))
+        self.apply(self.device.wake(at_ms), "wake")
 
     def came_up(self) -> None:
         """Its link is there. What is said then is no measure of what it says in a day."""
+        self.fleet.ledger.tally(self.vendor).linked(1)
         sent = self._sent
-        self.apply(self.device.connected(int(self.fleet.now_ms())))
+        self.apply(self.device.connected(int(self.fleet.now_ms())), "connected")
         self._sent = sent
 
     def went_down(self) -> None:
         """Its link is gone."""
-        self.apply(self.device.disconnected(int(self.fleet.now_ms())))
+        self.fleet.ledger.tally(self.vendor).linked(-1)
+        self.apply(self.device.disconnected(int(self.fleet.now_ms())), "disconnected")
 
     def received(self, message: Publish | bytes) -> None:
         """Something from the host side."""
-        if self.fault is None or not self.fault.deaf:
-            self.apply(self.device.receive(message, int(self.fleet.now_ms())))
+        if self.away is None and (self.fault is None or not self.fault.deaf):
+            self.apply(self.device.receive(message, int(self.fleet.now_ms())), "received")
 
     # --- its people ---------------------------------------------------------------------------
 
     def live(self) -> None:
         """Let people begin to use it, or use it at another rate from now on."""
-        self._habit_number += 1
         if not self._at_rest:
-            self._plan(int(self.fleet.now_ms()), self._habit_number)
+            self._plan(int(self.fleet.now_ms()))
 
     def rest(self) -> None:
         """Nobody uses it from now on; what it has begun it brings to its end."""
         self._at_rest = True
-        self._habit_number += 1
+        self._habit_ms = None
 
-    def _plan(self, now_ms: int, number: int) -> None:
+    def _plan(self, now_ms: int) -> None:
         factor = self.fault.rate_factor if self.fault is not None else 1.0
-        self.fleet.agenda.at(
-            now_ms + self.habits.gap_ms(factor), lambda at_ms: self._habit(at_ms, number)
-        )
+        gap_ms = self.habits.gap_ms(factor * self.fleet.pace, now_ms)
+        if gap_ms is not None:
+            self._habit_ms = now_ms + gap_ms
+            self.fleet.agenda.at(self._habit_ms, self._habit)
 
-    def _habit(self, now_ms: int, number: int) -> None:
-        if number != self._habit_number:
-            return  # another rate since
-        self.act(self.habits.pick(), now_ms)
-        self._plan(now_ms, number)
+    def _habit(self, now_ms: int) -> None:
+        if self._habit_ms is None or self._habit_ms > now_ms:
+            return  # at rest, or another rate since
+        if self.away is None:
+            self.act(self.habits.pick(), now_ms)
+        self._plan(now_ms)
 
     def act(self, habit: str, now_ms: int | None = None) -> None:
         """Somebody does this: a habit, or `fault:<name>` and `heal:<name>` of the vendor's own."""
         at_ms = int(self.fleet.now_ms()) if now_ms is None else now_ms
-        self.apply(self.device.act(habit, at_ms))
+        if ":" not in habit:
+            self.fleet.ledger.tally(self.vendor).deeds += 1
+            if self.battery is not None:
+                self.battery.used()
+        self.apply(self.device.act(habit, at_ms), habit)
 
     # --- what is broken about it --------------------------------------------------------------
 
@@ -289,6 +385,8 @@ class Unit:
         """Begin to fail."""
         self.fault = fault
         self.live()
+        if fault.back_ms is not None:
+            self.leave()
         if fault.cut_every_ms:
             self._storm(fault)
         if fault.rate_factor > 1 and self._sent:
@@ -298,7 +396,8 @@ class Unit:
     def _storm(self, fault: Fault) -> None:
         if self.fault is fault:
             self.cut()
-            asyncio.get_running_loop().call_later(fault.cut_every_ms / 1000, self._storm, fault)
+            at_ms = int(self.fleet.now_ms()) + fault.cut_every_ms
+            self.fleet.agenda.at(at_ms, lambda _: self._storm(fault))
 
     def _babble(self, fault: Fault, every_ms: float) -> None:
         """Say again what was said, so often that it makes up for what people cannot do faster."""
@@ -306,9 +405,8 @@ class Unit:
         def again(at_ms: int) -> None:
             if self.fault is not fault:
                 return
-            topic = next(filter(self._still_true, self._words), None)
-            if topic is not None and self.up:
-                word = self._words[topic] = self._words.pop(topic)
+            word = self.words.again() if self.words is not None and self.up else None
+            if word is not None:
                 self._send(0, self.fleet.now_ms(), word)
             self.fleet.agenda.at(at_ms + gap_ms(), again)
 
@@ -321,14 +419,42 @@ class Unit:
         """Fail no more."""
         fault, self.fault = self.fault, None
         self.live()
+        if fault is not None and fault.back_ms is not None:
+            at_ms = int(self.fleet.now_ms()) + self.rng.randrange(fault.back_ms)
+            self.fleet.agenda.at(at_ms, lambda _: self.boot())
         if fault is not None and fault.reconnect:
-            wait_s = self.rng.uniform(0, _PLUGS_S)
-            asyncio.get_running_loop().call_later(wait_s, self._pull, fault)
+            at_ms = int(self.fleet.now_ms()) + self.rng.randrange(_PLUGS_MS)
+            self.fleet.agenda.at(at_ms, lambda _: self._pull(fault))
+
+    def boot(self) -> None:
+        """It comes back, unless it has no power."""
+        if self.fault is None or self.fault.back_ms is None:
+            self.come_back()
 
     def _pull(self, healed: Fault) -> None:
         """The end of a fault that only a reconnect ends, unless it has begun again."""
         if self.fault is not healed:
             self.cut()
+
+    def leave(self) -> None:
+        """No power, or no time: it has no link, says nothing, and nobody uses it."""
+        if self.away is not None:
+            return
+        self.away = []
+        if self.behind is not None:
+            self.behind.left()
+        else:
+            self.cut()
+
+    def come_back(self) -> None:
+        """It is there again, and so is whoever waited for it; or it never was away."""
+        if self.away is None:
+            return
+        waiting, self.away = self.away, None
+        if self.behind is not None:
+            self.behind.returned()
+        for each in waiting or ():
+            each()
 
     def cut(self) -> None:
         """Cut the link; what is under way on it is lost. A datagram device has none."""
@@ -343,7 +469,8 @@ class Unit:
             since_ms = min(since_ms, self._line[0][1])
         if self._line or under_way_ms:
             self._loosen(since_ms)
-        self._line.clear()
+        if self._line is not None:
+            self._line.clear()
         self.link.drop()
 
 

@@ -1,26 +1,47 @@
-"""What people see of a run: live tables where there is a terminal, lines where there is none."""
+"""What people see of a run on a terminal: a table that changes, and one in the end."""
 
 import io
 import re
-import sys
-from collections import defaultdict, deque
+import time
+from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
-from rich.panel import Panel
+from rich.measure import Measurement
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from fleet_sim.meter import Row
+from fleet_sim.meter import Moment, Row, together
+from fleet_sim.watching import words
 
 _BARS: Final = " ▁▂▃▄▅▆▇█"
-_HISTORY: Final = 40
-_SAID_MAX: Final = 6
+_SPARK_MIN, _SPARK_MAX = 8, 96
+#: More than so many times what is more than usual is a burst, and is cut off.
+_BURST, _USUAL = 1.5, 0.9
+_SAID_MAX: Final = 4
+_DRAW_S: Final = 0.2
+_BATTERY_LOW_PCT: Final = 20
+#: Heading and side of each column; `_SPARK` takes the room that is left.
+_SPARK: Final = "events so far"
+_COLUMNS: Final[Sequence[tuple[str, Literal["left", "right"]]]] = (
+    ("vendor", "left"),
+    ("connected", "right"),
+    ("deeds", "right"),
+    ("events", "right"),
+    (_SPARK, "left"),
+    ("p99 ms", "right"),
+    ("late", "right"),
+    ("sins", "right"),
+    ("batt", "right"),
+    ("state", "left"),
+)
 _STYLES: Final[Mapping[str, str]] = {
     "up": "green",
     "degraded": "yellow",
@@ -39,45 +60,63 @@ _PICTURE_COLUMNS: Final = 80
 _FONTS: Final = re.compile(r"@font-face \{.*?\}|<!-- Generated with Rich.*?-->", re.DOTALL)
 
 
-class PlainView:
-    """Lines on stderr: for logs, pipes and CI."""
+class _Sparkline:
+    """A vendor's events over the whole run, as far as it is; red while something was done to it.
 
-    def __enter__(self) -> Self:
-        """Nothing to set up."""
-        return self
+    Args:
+        events: by bucket, so far.
+        whole: how many buckets there will be.
+        acts: from and until which bucket something is done.
+    """
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
+    def __init__(
+        self, events: Sequence[int], whole: float, acts: Sequence[tuple[float, float]]
     ) -> None:
-        """Nothing to put back."""
+        self._events = events
+        self._whole = max(whole, 1)
+        self._acts = acts
 
-    def say(self, text: str) -> None:
-        """One line."""
-        sys.stderr.write(f"{text}\n")
-        sys.stderr.flush()
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """One character for each part of the run that is over."""
+        del console
+        room = min(options.max_width, _SPARK_MAX)
+        wide = self._whole / room
+        edges = [(at * wide, (at + 1) * wide) for at in range(room)]
+        rates = [
+            sum(part) / len(part)
+            for begin, end in edges
+            if (part := self._events[int(begin) : max(int(begin) + 1, int(end))])
+        ]
+        # What everybody says on arriving would dwarf the rest of the day.
+        usual = sorted(filter(None, rates)) or [1]
+        top = min(usual[-1], _BURST * usual[int(_USUAL * (len(usual) - 1))])
+        line = Text(no_wrap=True)
+        for rate, (begin, end) in zip(rates, edges, strict=False):
+            struck = any(since < end and begin < until for since, until in self._acts)
+            line.append(_bar(rate, top), "red" if struck else "cyan")
+        yield line
 
-    def show(self, elapsed_s: float, seconds: float, rows: Sequence[Row]) -> None:
-        """One line a second."""
-        cells = "   ".join(
-            f"{row.vendor} {row.events_per_s:4.0f} ev/s p99 {_ms(row.p99_ms)}"
-            + (f" [{row.fault}]" if row.fault else "")
-            for row in rows
-        )
-        self.say(f"{elapsed_s:5.0f} s of {seconds:.0f}   {cells}")
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        """A few characters at least."""
+        del console
+        return Measurement(min(_SPARK_MIN, options.max_width), min(_SPARK_MAX, options.max_width))
 
 
 class LiveView:
-    """A table that changes in place, with the last things said below it."""
+    """A table that changes in place, with the last things said below it.
 
-    def __init__(self) -> None:
-        self._console = Console(stderr=True)
+    Args:
+        console: where; stderr, if absent.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = Console(stderr=True) if console is None else console
         self._said: deque[str] = deque(maxlen=_SAID_MAX)
-        self._rates: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_HISTORY))
+        self._pinned = ""
         self._table: RenderableType = ""
-        self._live = Live(console=self._console, refresh_per_second=4)
+        self._drawn_s = 0.0
+        # Drawn when there is something new: a thread that draws would take time from the run.
+        self._live = Live(console=self._console, auto_refresh=False)
 
     def __enter__(self) -> Self:
         """Take the lower part of the screen."""
@@ -91,6 +130,7 @@ class LiveView:
         at: TracebackType | None,
     ) -> None:
         """Give the screen back, however it ended."""
+        self._draw()
         self._live.__exit__(kind, error, at)
 
     @property
@@ -103,41 +143,88 @@ class LiveView:
         self._said.append(text)
         self._draw()
 
-    def show(self, elapsed_s: float, seconds: float, rows: Sequence[Row]) -> None:
-        """The table anew."""
-        table = Table(expand=True, title=f"doorfleet   {elapsed_s:.0f} s of {seconds:.0f} s")
-        for name, justify in (
-            ("vendor", "left"),
-            ("devices", "right"),
-            ("cell", "left"),
-            ("frames/s", "right"),
-            ("events/s", "right"),
-            ("", "left"),
-            ("p50 ms", "right"),
-            ("p99 ms", "right"),
-            ("fault", "left"),
-        ):
-            table.add_column(name, justify=justify)  # type: ignore[arg-type]
-        for row in rows:
-            rates = self._rates[row.vendor]
-            rates.append(row.events_per_s)
-            table.add_row(
-                row.vendor,
-                f"{row.connected}/{row.devices}",
-                Text(row.cell, _STYLES.get(row.cell, "red")),
-                f"{row.frames_per_s:.0f}",
-                f"{row.events_per_s:.0f}",
-                Text(_sparkline(rates), "red" if row.fault else "cyan"),
-                _ms(row.p50_ms),
-                _ms(row.p99_ms),
-                Text(row.fault, "bold red"),
-            )
-        self._table = table
+    def pin(self, text: str) -> None:
+        """A line that stays."""
+        self._pinned = text
         self._draw()
 
+    def show(self, moment: Moment) -> None:
+        """The table anew."""
+        total = replace(together("total", moment.rows), fault="")
+        self._table = Group(self._heading(moment), self._rows(moment, total))
+        now_s = time.monotonic()
+        if now_s - self._drawn_s >= _DRAW_S:
+            self._drawn_s = now_s
+            self._draw()
+
+    def _heading(self, moment: Moment) -> RenderableType:
+        """What is run, how far it is, and how it looks."""
+        problems, pace = len(moment.problems), words.times(moment.speed)
+        unit = "minute" if moment.virtual else "second"
+        verdict = Text("kept so far" if not problems else f"{problems} broken")
+        verdict.stylize("green" if not problems else "bold red")
+        line = Table.grid(expand=True)
+        line.add_column(no_wrap=True)
+        line.add_column(justify="right", no_wrap=True)
+        line.add_row(
+            Text.assemble((moment.scenario, "bold"), (f"  seed {moment.seed}", "dim")),
+            Text.assemble("promises ", verdict),
+        )
+        line.add_row(
+            f"{words.span(moment.elapsed_s)} of {words.span(moment.seconds)}",
+            Text("   ".join([pace, words.left(moment.eta_s), f"deeds, events a {unit}"]), "dim"),
+        )
+        bar = Table.grid(expand=True)
+        bar.add_row(ProgressBar(moment.seconds, moment.elapsed_s, complete_style="cyan"))
+        return Group(line, bar)
+
+    def _rows(self, moment: Moment, total: Row) -> Table:
+        per_s = 60 if moment.virtual else 1
+        table = Table(box=None, expand=True, padding=(0, 1, 0, 0), pad_edge=False)
+        table.show_footer = len(moment.rows) > 1
+        sums = self._cells(total, per_s, _line_of(moment, [row.vendor for row in moment.rows]))
+        for (name, justify), sum_ in zip(_COLUMNS, sums, strict=True):
+            table.add_column(
+                name,
+                justify=justify,
+                no_wrap=True,
+                header_style="dim",
+                footer=sum_,
+                footer_style="bold",
+                overflow="ellipsis" if name in ("vendor", "state") else "crop",
+                ratio=1 if name == _SPARK else None,
+            )
+        for row in moment.rows:
+            table.add_row(*self._cells(row, per_s, _line_of(moment, [row.vendor])))
+        return table
+
+    def _cells(self, row: Row, per_s: int, line: _Sparkline) -> Sequence[RenderableType]:
+        sins = sum(row.sins.values())
+        battery = "-" if row.battery_pct is None else f"{row.battery_pct:.0f}%"
+        low = row.battery_pct is not None and row.battery_pct < _BATTERY_LOW_PCT
+        return (
+            row.vendor,
+            Text.assemble(
+                (f"{row.connected}", "" if row.connected == row.devices else "yellow"),
+                (f"/{row.devices}", "dim"),
+            ),
+            words.rate(row.deeds_per_s * per_s),
+            words.rate(row.events_per_s * per_s),
+            line,
+            words.ms(row.p99_ms),
+            Text(f"{row.late}", "yellow" if row.late else "dim"),
+            Text(f"{sins}", "bold red" if sins else "dim"),
+            Text(battery, "yellow" if low else ""),
+            Text(row.fault, "bold red") if row.fault else Text(row.cell, _STYLES.get(row.cell, "")),
+        )
+
+    def __rich__(self) -> RenderableType:
+        """What is on the screen."""
+        lines = [self._pinned, *self._said] if self._pinned else self._said
+        return Group(self._table, Text("\n".join(lines), "dim", overflow="ellipsis", no_wrap=True))
+
     def _draw(self) -> None:
-        said = Panel("\n".join(self._said) or "…", border_style="dim")
-        self._live.update(Group(self._table, said))
+        self._live.update(self.__rich__(), refresh=True)
 
 
 def print_report(report: Mapping[str, Any], picture: Path | None = None) -> None:
@@ -171,8 +258,8 @@ def _table(report: Mapping[str, Any]) -> Table:
             Text(vendor, "red" if figures["broken"] else ""),
             *(f"{figures[name]:,}" for name in ("devices", "frames", "events")),
             *(Text(f"{figures[sin]:,}", "red" if figures[sin] else "green") for sin in _SINS),
-            _ms(figures["baseline_p99_ms"]),
-            _ms(figures["p99_ms"]),
+            words.ms(figures["baseline_p99_ms"]),
+            words.ms(figures["p99_ms"]),
         )
     return table
 
@@ -187,10 +274,23 @@ def _verdict(report: Mapping[str, Any]) -> Text:
     return text
 
 
-def _ms(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"
+def _line_of(moment: Moment, vendors: Sequence[str]) -> _Sparkline:
+    """The events of these vendors; what was done to one of many is not shown."""
+    lines = [moment.timeline.get("vendors", {}).get(vendor, {}) for vendor in vendors]
+    counts = [line.get("events", ()) for line in lines]
+    bucket_s = moment.timeline.get("bucket_s", 1.0)
+    acts = [
+        (act["at_s"] / bucket_s, act["until_s"] / bucket_s)
+        for act in moment.acts
+        if [act["vendor"]] == vendors
+    ]
+    return _Sparkline(
+        [sum(each) for each in zip(*counts, strict=False)], moment.seconds / bucket_s, acts
+    )
 
 
-def _sparkline(values: Sequence[float]) -> str:
-    top = max(*values, 1.0) if values else 1.0
-    return "".join(_BARS[round(value / top * (len(_BARS) - 1))] for value in values)
+def _bar(value: float, top: float) -> str:
+    """Something is never drawn as nothing."""
+    if not value:
+        return _BARS[0]
+    return _BARS[max(1, round(min(value / top, 1) * (len(_BARS) - 1)))]

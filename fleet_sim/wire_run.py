@@ -8,20 +8,22 @@ import asyncio
 import contextlib
 import gc
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import orjson
 import yaml
 
 from fleet_sim import acts, report, stage
-from fleet_sim.fleet import Population
-from fleet_sim.ledger import Ledger
-from fleet_sim.meter import Meter, Row
+from fleet_sim.ledger import Forgetful, Ledger
+from fleet_sim.meter import Meter, Watch, struck
 from fleet_sim.scenario import Act, Scenario
-from fleet_sim.wire import WireFleet, Witness, forget, wall_ms
+from fleet_sim.timeline import Timeline
+from fleet_sim.wire import WireFleet, Witness, claim, forget, raise_files, verdict, wall_ms
+from fleet_sim.wiring import bus_topics, gateway_config, left_retained
+from fleet_sim.world.world import World
 from gateway.app import ROOT
 from vendors.sim import Addresses
 from vendors.wire import mqtt311
@@ -37,22 +39,14 @@ _SETTLE_MAX_S: Final = 60.0
 _WAIT_MAX_S: Final = 30.0
 
 
-class Watch(Protocol):
-    """Who is shown a run while it lasts."""
-
-    def say(self, text: str) -> None:
-        """One line for people."""
-
-    def show(self, elapsed_s: float, seconds: float, rows: Sequence[Row]) -> None:
-        """Once a second, a row per vendor."""
-
-
 @dataclass(slots=True)
 class Played:
     """A run that is over, and all that a verdict rests on.
 
     `began_ms`: Unix ms when every device was up. `cells`: by name, as each told its health last.
-    `settled`: whether it was waited long enough for the slowest news.
+    `settled`: whether it was waited long enough for the slowest news. `course`: the timeline, as
+    plain values. `world`: what came of deliveries and rollouts, likewise. `wire`: what went over
+    the devices' connections (`fleet_sim.wire.verdict`). `gateway`: whether there was one.
     """
 
     scenario: Scenario
@@ -63,30 +57,40 @@ class Played:
     ledger: Ledger
     cells: Mapping[str, Mapping[str, Any]]
     settled: bool
+    course: Mapping[str, Any] = field(default_factory=dict)
+    world: Mapping[str, Any] = field(default_factory=dict)
+    wire: Mapping[str, Any] = field(default_factory=dict)
+    gateway: bool = True
 
 
-async def run(
+async def run(  # noqa: PLR0913 -- by keyword; what people choose
     scenario: Scenario,
     *,
     seed: int,
     seconds: float | None = None,
     broker: str = "embedded",
     watch: Watch | None = None,
+    gateway: bool = True,
 ) -> dict[str, Any]:
     """Run it to its end; the result has the shape of a virtual run's, without a digest.
 
     Args and errors: see `play`.
     """
-    return _result(await play(scenario, seed=seed, seconds=seconds, broker=broker, watch=watch))
+    return _result(
+        await play(
+            scenario, seed=seed, seconds=seconds, broker=broker, watch=watch, gateway=gateway
+        )
+    )
 
 
-async def play(
+async def play(  # noqa: PLR0913 -- by keyword; what people choose
     scenario: Scenario,
     *,
     seed: int,
     seconds: float | None = None,
     broker: str = "embedded",
     watch: Watch | None = None,
+    gateway: bool = True,
 ) -> Played:
     """Run it to its end.
 
@@ -96,30 +100,38 @@ async def play(
         seconds: press it into so many; absent, it lasts as long as it says.
         broker: `embedded`, `mosquitto`, or the URL of one that runs.
         watch: is shown how it goes.
+        gateway: start one, and hold the bus against what happened; without it the fleet is for
+            somebody's own gateway, or for the broker alone.
 
     Raises:
-        StageError: broker or gateway could not be had, or went away.
+        StageError: broker or gateway could not be had, or went away, or the machine is too small.
         ConfigError: a vendor refuses what the scenario says.
     """
+    raise_files()
     with TemporaryDirectory(prefix="doorfleet-") as name:
         folder = Path(name)
         async with stage.broker(broker, folder) as (found, process):
-            played = _Run(scenario, seed, seconds or scenario.seconds, found, watch)
+            played = _Run(
+                scenario, seed, seconds or scenario.seconds, found, watch, gateway=gateway
+            )
             fleet = played.fleet
             try:
+                claim(fleet.need, found.host)
                 hubs = await fleet.open_hubs(folder)
                 at = replace(
                     hubs,
                     broker=found.url,
                     datagrams=f"127.0.0.1:{await fleet.open_datagrams()}",
                 )
+                if not gateway:
+                    played.watched = [each for each in (process,) if each is not None]
+                    played.say(f"broker {found.kind} at {found.url}, no gateway")
+                    return await played.play()
                 # Heard from the first word on: panels answer before the gateway says it is ready.
                 await played.listen()
-                async with stage.gateway(played.config(at, folder), folder) as gateway:
-                    played.watched = [each for each in (process, gateway) if each is not None]
-                    played.say(
-                        f"broker {found.kind} at {found.url}, gateway is process {gateway.pid}"
-                    )
+                async with stage.gateway(played.config(at, folder), folder) as real:
+                    played.watched = [each for each in (process, real) if each is not None]
+                    played.say(f"broker {found.kind} at {found.url}, gateway is process {real.pid}")
                     return await played.play()
             finally:
                 gc.unfreeze()
@@ -131,14 +143,17 @@ async def play(
 
 
 class _Run:
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- what a run is made of
         self,
         scenario: Scenario,
         seed: int,
         seconds: float,
         broker: stage.BrokerAt,
         watch: Watch | None,
+        *,
+        gateway: bool,
     ) -> None:
+        self._gateway = gateway
         self.watched: Sequence[stage.Process] = ()
         self._scenario = scenario
         self._seed = seed
@@ -149,45 +164,33 @@ class _Run:
         self._cells: dict[str, dict[str, Any]] = {}
         self._heard_s = 0.0
         self._witness: Witness | None = None
+        self.world = World(scenario, seed, self._hurry)
         self.fleet = WireFleet(
-            [
-                Population(vendor, count, seed, wall_ms(), scenario.options.get(vendor))
-                for vendor, count in scenario.fleet.items()
-            ],
+            self.world.populations(wall_ms()),
             seed=seed,
             pace=scenario.pace * self._hurry,
             broker=(broker.host, broker.port),
+            recalls=not broker.ours or any(_repeats(act) for act in scenario.acts),
+            ledger=None if gateway else Forgetful(),
         )
+        tallies = {vendor: self.fleet.ledger.tally(vendor) for vendor in scenario.fleet}
+        self._course = Timeline(tallies, scenario.seconds, at_least_s=self._hurry)
 
     def config(self, at: Addresses, folder: Path) -> str:
         """The gateway's configuration file."""
-        cells = []
-        for population in self.fleet.populations:
-            told = self._scenario.gateway.get(population.vendor, {})
-            settings = {**population.gateway_settings(at), **told}
-            cells.append(
-                {"vendor": population.vendor, "settings": settings, "health_interval_ms": 500}
-            )
-        return yaml.safe_dump(
-            {
-                "site": _SITE,
-                "state_dir": str(folder / "state"),
-                "log": {"level": "warning", "format": "console"},
-                "bus": [{"kind": "mqtt", "url": self._broker.url}],
-                "cells": cells,
-            },
-            sort_keys=False,
+        config = gateway_config(
+            self.fleet.populations,
+            at,
+            site=_SITE,
+            bus_url=self._broker.url,
+            state_dir=folder / "state",
+            told=self._scenario.gateway,
         )
+        return yaml.safe_dump(config, sort_keys=False)
 
     def left_retained(self) -> list[str]:
         """The topics on which devices and gateway left something with the broker."""
-        root, units = f"{ROOT}/{_SITE}", self.fleet.units
-        return [
-            *(topic for unit in units for topic in unit.retained),
-            *(topic for hub in self.fleet.hubs for topic in hub.retained),
-            *(f"{root}/{unit.vendor}/{unit.device.name}/state" for unit in units),
-            *(f"{root}/gateway/{vendor}/health" for vendor in self._scenario.fleet),
-        ]
+        return left_retained(_SITE, self.fleet.units, self.fleet.hubs)
 
     async def listen(self) -> None:
         """Subscribe to the bus.
@@ -195,14 +198,19 @@ class _Run:
         Raises:
             StageError: the broker cannot be reached.
         """
-        topics = (f"{ROOT}/{_SITE}/+/+/event/#", f"{ROOT}/{_SITE}/gateway/+/health")
         try:
             _, self._witness = await asyncio.get_running_loop().create_connection(
-                lambda: Witness(topics, self._heard), self._broker.host, self._broker.port
+                lambda: Witness(bus_topics(_SITE), self._heard),
+                self._broker.host,
+                self._broker.port,
             )
         except OSError as error:
             raise stage.StageError(f"broker {self._broker.url}: {error}") from error
         await self._witness.ready
+        witness = self._witness
+        self.world.say = lambda unit, request: witness.publish(
+            f"{ROOT}/{_SITE}/{unit.name}/command", request
+        )
 
     def close(self) -> None:
         """Listen no longer."""
@@ -212,18 +220,35 @@ class _Run:
     async def play(self) -> Played:
         """From the first device's connection to silence."""
         loop = asyncio.get_running_loop()
-        await self._until(self._gateway_is_up, _UP_S)
-        await self.fleet.start()
-        await self._until(lambda: all(unit.up for unit in self.fleet.units), _UP_S)
-        self.say(f"{len(self.fleet.units)} devices are up")
+        if self._gateway:
+            await self._until(self._gateway_is_up, _UP_S)
+        self.world.begin(self.fleet.units, self.fleet.now_ms())
+        await self.fleet.start(self._scenario.connects_per_s)
+        board = self.fleet.board
+        await self._until(
+            lambda: (
+                (board is not None and board.hopeless) or all(unit.up for unit in self.fleet.units)
+            ),
+            _UP_S,
+        )
+        up = sum(unit.up for unit in self.fleet.units)
+        if board is not None and board.sessions and not board.traffic.connects:
+            raise stage.StageError(
+                f"broker {self._broker.url}: none of {board.sessions:,} devices could connect"
+                f" ({board.traffic.refused:,} were refused); is an MQTT 3.1.1 broker there?"
+            )
+        self.say(f"{up} devices are up" + ("" if up == len(self.fleet.units) else ", not all"))
+        sent_before = self.fleet.traffic.sent
         # Looking through a whole fleet for garbage takes 90 ms, in which nobody's latency is true.
         gc.collect()
         gc.freeze()
         began_ms = self.fleet.now_ms()
         await self._perform(loop.time())
         self.say("the world stands still; what is under way arrives")
+        self.world.rest()
         self.fleet.quiet = True
-        wait_s = min(self._scenario.longest_wait_s, _WAIT_MAX_S)
+        longest_s = self._scenario.longest_wait_s if self._gateway else 0.0
+        wait_s = min(longest_s, _WAIT_MAX_S)
         quiet_s = loop.time() + wait_s
         await self._until(
             lambda: loop.time() - max(self._heard_s, quiet_s) >= _SILENT_S,
@@ -238,15 +263,25 @@ class _Run:
             began_ms=began_ms,
             ledger=self.fleet.ledger,
             cells=self._cells,
-            settled=wait_s >= self._scenario.longest_wait_s,
+            settled=wait_s >= longest_s,
+            course=self._course.so_far(),
+            world=self.world.result(),
+            wire=verdict.figures(self.fleet.board, self._seconds, sent_before)
+            if self.fleet.board is not None
+            else {},
+            gateway=self._gateway,
         )
 
     async def _perform(self, began_s: float) -> None:
         """People live, and act follows act, until the time is over."""
         loop = asyncio.get_running_loop()
-        cues = acts.cues(self._scenario, self._seed, self.fleet.units)
-        said = self._announcements()
-        meter = Meter(self.fleet, self._cells)
+        cues = acts.cues(
+            self._scenario, self._seed, self.fleet.units, self.world.residents(self.fleet.units)
+        )
+        said = acts.announcements(self._scenario, self._hurry)
+        about = report.about(self._scenario, self._seed, virtual=False)
+        meter = Meter(about, self.fleet.ledger, self._course, self._cells)
+        ends_s = [end_s / self._hurry for end_s in self._course.ends_s]
         shown_s = began_s
         while (now_s := loop.time() - began_s) < self._seconds:
             self._all_run()
@@ -254,30 +289,18 @@ class _Run:
                 cues.pop(0)[1]()
             while said and said[0][0] <= now_s:
                 self.say(said.pop(0)[1])
-            passed_s = loop.time() - shown_s
-            if self._watch is not None and passed_s >= _SHOW_S:
-                shown_s += passed_s
-                struck = {a.vendor: a.fault for a in self._under_way(now_s)}
-                self._watch.show(now_s, self._seconds, meter.rows(passed_s, struck))
+            while ends_s and ends_s[0] <= now_s:
+                ends_s.pop(0)
+                self._course.close_bucket()
+            if self._watch is not None and loop.time() - shown_s >= _SHOW_S:
+                shown_s = loop.time()
+                at_s = now_s * self._hurry
+                self._watch.show(meter.moment(at_s, struck(self._scenario, at_s)))
             await asyncio.sleep(_TURN_S)
+        for _ in ends_s:
+            self._course.close_bucket()
         for _, what in cues:
             what()
-
-    def _announcements(self) -> list[tuple[float, str]]:
-        """What is said of the acts, by the second."""
-        found = []
-        for act in self._scenario.acts:
-            at_s, until_s = act.at_s / self._hurry, act.until_s / self._hurry
-            who = f"all of {act.vendor}" if act.share == 1 else f"{act.share:.0%} of {act.vendor}"
-            found += [
-                (at_s, f"{at_s:.0f} s: {who}: {act.fault} begins"),
-                (until_s, f"{until_s:.0f} s: {who}: {act.fault} is over"),
-            ]
-        return sorted(found)
-
-    def _under_way(self, now_s: float) -> list[Act]:
-        at_s = now_s * self._hurry
-        return [act for act in self._scenario.acts if act.at_s <= at_s < act.until_s]
 
     def say(self, text: str) -> None:
         """A line for whoever watches."""
@@ -291,6 +314,7 @@ class _Run:
             return
         self._heard_s = asyncio.get_running_loop().time()
         self.fleet.ledger.event(body, self.fleet.now_ms())
+        self.world.heard(body, self.fleet.now_ms())
 
     def _gateway_is_up(self) -> bool:
         cells = [self._cells.get(vendor, {}) for vendor in self._scenario.fleet]
@@ -311,10 +335,22 @@ class _Run:
             await asyncio.sleep(0.02)
 
 
+def _repeats(act: Act) -> bool:
+    """Whether it lets devices say again what they said."""
+    return act.own is None and act.make().rate_factor > 1
+
+
 def _result(played: Played) -> dict[str, Any]:
     tallies = played.ledger.close(newest_owed=played.settled)
+    cells = cells_of(played) if played.gateway else {}
+    found = report.result(played.scenario, played.seed, tallies, cells, played.course)
+    if not played.gateway:
+        problems = list(verdict.problems(played.wire))
+        found |= {"problems": problems, "verdict": "fail" if problems else "pass"}
     return {
-        **report.result(played.scenario, played.seed, tallies, cells_of(played)),
+        **found,
+        **played.world,
+        "wire": dict(played.wire),
         "time": "real",
         "broker": played.broker,
         "wall_s": round(played.seconds, 2),
@@ -325,3 +361,17 @@ def cells_of(played: Played) -> dict[str, Mapping[str, Any]]:
     """The health of every cell that the run needed."""
     absent = {"state": "silent", "reason": "its health was never heard"}
     return {vendor: played.cells.get(vendor, absent) for vendor in played.scenario.fleet}
+
+
+def course_of(played: Played) -> dict[str, Any]:
+    """What a picture of the run needs, as plain JSON values."""
+    return {
+        "scenario": played.scenario.name,
+        "time": "real",
+        "simulated_s": played.scenario.seconds,
+        "starts": played.scenario.starts.isoformat(sep=" "),
+        "wall_s": round(played.seconds, 2),
+        "cells": {name: dict(cell) for name, cell in cells_of(played).items()},
+        "acts": report.acts(played.scenario),
+        "timeline": dict(played.course),
+    }

@@ -186,7 +186,10 @@ class Cell:
         config, now_ms = self._config, self._clock.now_ms()
         schemas = installed()
         self._store = Store(
-            self._state_dir / f"{config.name}.db", now_ms, config.limits.outbox_max_bytes
+            self._state_dir / f"{config.name}.db",
+            now_ms,
+            config.limits.outbox_max_bytes,
+            simulated=self._inline_commits,
         )
         self._roster = Roster(
             site=self._site,

@@ -72,6 +72,18 @@ class Batch:
             or self.entries
         )
 
+    @property
+    def writes(self) -> bool:
+        """Whether there is anything for the disk, and not only somebody to be told."""
+        return bool(
+            self.rows
+            or self.entries
+            or self.cursors
+            or self.dead_letters
+            or self.commands
+            or self.gives_way
+        )
+
 
 class Committer:
     """Owns the store's transactions; all methods are the event loop's.
@@ -105,6 +117,8 @@ class Committer:
         self._on_dropped = on_dropped
         self._sinks = sinks
         self._pool = None if inline else ThreadPoolExecutor(1, thread_name_prefix="commit")
+        # A simulated day is not to be filled with noting where the sinks are.
+        self._lag_s = 60 * _SINKS_LAG_S if inline else _SINKS_LAG_S
         self._wake = asyncio.Event()
         self._urgent = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
@@ -133,11 +147,12 @@ class Committer:
 
     async def run(self) -> None:
         """Commit until cancelled; what is open then is for `flush`."""
-        linger_s = self._limits.linger_ms / 1000
+        # In simulated time nothing is gained by it: what happens in one turn is together anyway.
+        linger_s = 0.0 if self._pool is None else self._limits.linger_ms / 1000
         while True:
             try:
                 # Without a row in the outbox there is no cursor to note, and nothing to wake for.
-                async with asyncio.timeout(_SINKS_LAG_S if self._store.outbox_rows else None):
+                async with asyncio.timeout(self._lag_s if self._store.outbox_rows else None):
                     await self._wake.wait()
             except TimeoutError:
                 await self.note_sinks()
@@ -169,8 +184,11 @@ class Committer:
         while True:
             try:
                 closed = self._closed = self._closed or self._close()
-                self._active = asyncio.ensure_future(self._persist(closed))
-                await asyncio.shield(self._active)
+                if self._pool is None:
+                    await self._persist(closed)  # waits for nothing, so nothing interrupts it
+                else:
+                    self._active = asyncio.ensure_future(self._persist(closed))
+                    await asyncio.shield(self._active)
             except UnreadableError:
                 raise
             except StoreError as error:
@@ -194,6 +212,18 @@ class Committer:
 
     async def _persist(self, batch: Batch) -> None:
         """One transaction, and the news of it; not to be interrupted between the two."""
+        if batch.writes:  # an acknowledgement of what changed nothing waits for no disk
+            await self._write(batch)
+        for entry, (_, sequence, axes_json) in zip(batch.entries, batch.twins, strict=True):
+            entry.axes_json = axes_json
+            entry.committed = sequence
+        self._closed = None
+        self._in_flight = 0
+        self._on_committed(batch)
+        for callback in batch.callbacks:
+            callback()
+
+    async def _write(self, batch: Batch) -> None:
         store = self._store
         store.write(
             Writes(
@@ -211,17 +241,9 @@ class Committer:
             raise StoreError(f"{store.path}: outbox full of decisions; is every sink down?")
         await self._commit()
         self.commits += 1
-        for entry, (_, sequence, axes_json) in zip(batch.entries, batch.twins, strict=True):
-            entry.axes_json = axes_json
-            entry.committed = sequence
-        self._closed = None
-        self._in_flight = 0
         if self.trouble:
             self.trouble = ""
             log.info("store.recovered", file=str(store.path))
-        self._on_committed(batch)
-        for callback in batch.callbacks:
-            callback()
 
     async def _commit(self) -> None:
         if self._pool is None:

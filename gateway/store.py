@@ -7,7 +7,7 @@ event loop and only COMMIT, the wait for the disk, may run in a thread (`gateway
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -21,6 +21,16 @@ from gateway.store_file import failure, opened, owned
 VERSION: Final = 1
 # What gives way: telemetry, and older `gap` events, since the next one tells their news again.
 _GIVES_WAY: Final = f"(decision = 0 OR type = '{GAP}')"
+
+_INTO_OUTBOX: Final = "INSERT INTO outbox VALUES (?, ?, ?, ?, ?, ?, ?)"
+_INTO_TWINS: Final = (
+    "INSERT INTO twins VALUES (?, ?, ?) ON CONFLICT(device)"
+    " DO UPDATE SET sequence = excluded.sequence, axes = excluded.axes"
+)
+_INTO_CURSORS: Final = "INSERT OR REPLACE INTO cursors VALUES (?, ?)"
+_INTO_DEAD_LETTERS: Final = (
+    "INSERT INTO dead_letters(at_ms, source, payload, reason, retained) VALUES (?, ?, ?, ?, ?)"
+)
 
 
 class Row(NamedTuple):
@@ -78,8 +88,8 @@ class Writes(NamedTuple):
     """
 
     rows: Sequence[Row] = ()
-    twins: Iterable[tuple[str, int, bytes]] = ()
-    cursors: Iterable[tuple[str, int]] = ()
+    twins: Collection[tuple[str, int, bytes]] = ()
+    cursors: Collection[tuple[str, int]] = ()
     dead_letters: Sequence[DeadLetter] = ()
     sinks: Iterable[tuple[str, int]] = ()
     statements: Iterable[tuple[str, tuple[object, ...]]] = ()
@@ -93,19 +103,25 @@ class Store:
         path: `<state_dir>/<cell>.db`; a sibling `.lock` says who owns it.
         now_ms: for the epoch of a new file and the name of one that is moved aside.
         outbox_max_bytes: room for events; a fifth of it is for decisions alone.
+        simulated: the disk is memory, and forgotten with the run: nothing is forced onto it.
 
     Raises:
         ConfigError: another process owns the file, or the folder cannot be written.
         StoreError: the disk is full or broken.
     """
 
-    def __init__(self, path: Path, now_ms: int, outbox_max_bytes: int) -> None:
+    def __init__(
+        self, path: Path, now_ms: int, outbox_max_bytes: int, *, simulated: bool = False
+    ) -> None:
         self.path = path
         self._lock_fd = owned(path.with_suffix(".lock"))
         try:
             #: Where a file that could not be read was moved to.
             self.moved_aside: Path | None
             self._db, self.moved_aside = opened(path, now_ms, outbox_max_bytes)
+            if simulated:
+                self._db.execute("PRAGMA synchronous=OFF")
+                self._db.execute("PRAGMA journal_mode=MEMORY")
             self._begin(now_ms)
         except BaseException:
             os.close(self._lock_fd)
@@ -158,18 +174,14 @@ class Store:
             self._advance(dict(writes.sinks))
             if writes.gives_way:
                 self._forget(f"row <= ? AND {_GIVES_WAY}", writes.gives_way)
-            db.executemany("INSERT INTO outbox VALUES (?, ?, ?, ?, ?, ?, ?)", writes.rows)
-            db.executemany(
-                "INSERT INTO twins VALUES (?, ?, ?) ON CONFLICT(device)"
-                " DO UPDATE SET sequence = excluded.sequence, axes = excluded.axes",
-                writes.twins,
-            )
-            db.executemany("INSERT OR REPLACE INTO cursors VALUES (?, ?)", writes.cursors)
-            db.executemany(
-                "INSERT INTO dead_letters(at_ms, source, payload, reason, retained)"
-                " VALUES (?, ?, ?, ?, ?)",
-                writes.dead_letters,
-            )
+            for statement, rows in (
+                (_INTO_OUTBOX, writes.rows),
+                (_INTO_TWINS, writes.twins),
+                (_INTO_CURSORS, writes.cursors),
+                (_INTO_DEAD_LETTERS, writes.dead_letters),
+            ):
+                if rows:
+                    db.executemany(statement, rows)
             for statement, values in writes.statements:
                 db.execute(statement, values)
         except sqlite3.Error as error:

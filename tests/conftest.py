@@ -39,7 +39,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 # Tools that a person may lack and a CI machine may not: a skip over one of them is a failure there.
 CI: Final = os.environ.get("CI", "").lower() in {"1", "true"}
-OWED_IN_CI: Final = ("mosquitto", "systemd-analyze", "openssl")
+OWED_IN_CI: Final = ("mosquitto", "systemd-analyze", "openssl", "chromium")
 
 
 # Whatever a test starts inherits this variable, however far it forks from us.

@@ -2,16 +2,56 @@
 
 A simulated device is a pure state machine: it is told the time, and gives back what it sends,
 what really happened to it, and when it wants to be woken. It knows no loop, socket or chance
-but the `Random` it was made with.
+but the `Chance` it was made with.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from random import Random
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from devices.reading import Value
 from vendors.http import HttpReply, HttpRequest, Pairs
+
+T = TypeVar("T")
+
+
+class Chance(Protocol):
+    """Where a device's chance comes from: what simulators use of `random.Random`."""
+
+    def random(self) -> float:
+        """From 0 to below 1."""
+
+    def uniform(self, low: float, high: float, /) -> float:
+        """Between the two."""
+
+    def randint(self, low: int, high: int, /) -> int:
+        """From `low` to `high`, both included."""
+
+    def randrange(self, start: int, stop: int | None = None, /) -> int:
+        """From `start` (0 if it stands alone) to below `stop`."""
+
+    def getrandbits(self, width: int, /) -> int:
+        """A number of so many bits."""
+
+    def randbytes(self, count: int, /) -> bytes:
+        """So many bytes."""
+
+    def choice(self, among: Sequence[T], /) -> T:
+        """One of these."""
+
+    def choices(
+        self, among: Sequence[T], weights: Sequence[float] | None = None, *, k: int = 1
+    ) -> list[T]:
+        """So many of these, each drawn anew, as often as its weight says."""
+
+    def sample(self, among: Sequence[T], k: int) -> list[T]:
+        """So many different ones of these."""
+
+    def expovariate(self, rate: float, /) -> float:
+        """The wait for what happens `rate` times in a unit of time on average."""
+
+    def gauss(self, mean: float, deviation: float, /) -> float:
+        """Normally distributed."""
 
 
 class Publish(NamedTuple):
@@ -179,8 +219,10 @@ class SimDevice(Protocol):
         """A person or the world does something; `habit` is one of the module's `HABITS`."""
 
 
-def deed(what: str, faults: Mapping[str, str]) -> tuple[str, str]:
+def deed(what: str, faults: Mapping[str, str], world: Collection[str] = ()) -> tuple[str, str]:
     """What `SimDevice.act` is told: ("fault" or "heal", its name), or ("", a habit).
+
+    Or a verb of the device's `WORLD` with its value.
 
     Raises:
         KeyError: a fault that is none of these, or something else before the colon.
@@ -188,19 +230,60 @@ def deed(what: str, faults: Mapping[str, str]) -> tuple[str, str]:
     verb, _, fault = what.partition(":")
     if not fault:
         return "", what
+    if verb in world:
+        return verb, fault
     if verb not in ("fault", "heal") or fault not in faults:
         raise KeyError(what)
     return verb, fault
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """Some devices of a vendor that are otherwise: their numbers, from 1 on, and their options."""
+
+    numbers: range
+    options: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
 class FleetSpec:
-    """How many devices of one vendor to make, and with which options of the vendor's own."""
+    """The devices of one vendor in a run, and the options of the vendor's own.
+
+    `count`: how many there are in all, numbered from 1 on. `only`: the numbers of those that are
+    to be made here, rising; None: all. What a device is depends on its number alone. `groups`:
+    devices whose options differ from `options` in what concerns one device only; they do not
+    overlap.
+    """
 
     count: int
     prefix: str
     epoch_ms: int
     options: Mapping[str, object]
+    only: Sequence[int] | None = None
+    groups: tuple[Group, ...] = ()
+
+    @property
+    def members(self) -> Sequence[int]:
+        """The numbers of the devices to make."""
+        return range(1, self.count + 1) if self.only is None else self.only
+
+    @property
+    def mixes(self) -> Sequence[Mapping[str, object]]:
+        """Every mix of options in the fleet: that of all first, then that of each group."""
+        return [self.options, *({**self.options, **group.options} for group in self.groups)]
+
+    def options_of(self, number: int) -> Mapping[str, object]:
+        """The options of the device of this number."""
+        for group in self.groups:
+            if number in group.numbers:
+                return {**self.options, **group.options}
+        return self.options
+
+
+def one_hub(spec: FleetSpec, number: int) -> int:
+    """The `atom` of a vendor whose devices are all behind the same hub."""
+    del spec, number
+    return 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,14 +308,22 @@ class SimulatorModule(Protocol):
     `FAULTS` names the device-level faults that it can act out, with one line of source each;
     `device.act("fault:<name>", now)` starts one and `device.act("heal:<name>", now)` ends it.
     `QUIET_FAULTS` may name those among them that a gateway which never was away cannot notice at
-    a fleet's first device, with the reason.
+    a fleet's first device, with the reason. `WORLD` may name what of the world around it a device
+    can be told by `act("<verb>:<value>", now)`, where its protocol has something to say about it:
+    `battery` (percent left: from then on nothing else drains it), `clock` (how many ms it runs
+    fast from now on, beside what it was), `firmware` (the version that it has now). `COURIER` may
+    name the habits by which somebody at the door opens and closes it; the second is empty if it
+    closes by itself. `OF_ONE` may name the options in which one device of
+    a fleet may differ from another. `atom(spec, number)` may say which hub a device is behind, by
+    any number of that hub's own: devices of one atom are never parted. Without it each device is
+    an atom.
     """
 
     HABITS: Mapping[str, float]
     FAULTS: Mapping[str, str]
 
     def fleet(self, spec: FleetSpec, rng_for: "RandomFor") -> Sequence[SimDevice]:
-        """Make the devices; each takes chance from `rng_for(its name)` only."""
+        """Make the devices of `spec.members`; each takes chance from `rng_for(its name)` only."""
 
     def gateway_settings(self, spec: FleetSpec, at: Addresses) -> Mapping[str, object]:
         """The `settings` of a gateway cell that listens to this fleet at these addresses."""
@@ -241,5 +332,5 @@ class SimulatorModule(Protocol):
 class RandomFor(Protocol):
     """One stream of chance per device, so that adding a device moves no other."""
 
-    def __call__(self, name: str) -> Random:
+    def __call__(self, name: str) -> Chance:
         """The stream of this name."""

@@ -3,8 +3,8 @@
 import argparse
 import sys
 
-from fleet_sim.broker.cli import add_arguments, serve
+from fleet_sim.verbs.broker import act, arguments
 
 parser = argparse.ArgumentParser(prog="python -m fleet_sim.broker", description="An MQTT broker.")
-add_arguments(parser)
-sys.exit(serve(parser.parse_args()))
+arguments(parser)
+sys.exit(act(parser.parse_args()))

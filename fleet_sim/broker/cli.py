@@ -9,23 +9,11 @@ import errno
 import json
 import signal
 import sys
-from typing import Final
 
 from fleet_sim.broker.port_owner import port_owner
 from fleet_sim.broker.tcp import TcpBroker
 
-_PORT: Final = 1883
-_PORT_MAX: Final = 65_535
 OK, FAILED = 0, 1
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `serve`."""
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
-    parser.add_argument(
-        "--port", type=_port, default=_PORT, help="port; 0 draws a free one (%(default)s)"
-    )
-    parser.add_argument("--json", action="store_true", help="say where it listens as JSON")
 
 
 def serve(args: argparse.Namespace) -> int:
@@ -67,9 +55,3 @@ def _why(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EACCES:
         return f"port {port} needs root: {remedy}"
     return f"cannot listen on {host} port {port}: {error.strerror or error}"
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or not int(text) <= _PORT_MAX:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port; one of 0..{_PORT_MAX} is")
-    return int(text)

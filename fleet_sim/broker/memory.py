@@ -137,7 +137,7 @@ class MemoryTransport(asyncio.Transport):
 
     def _to_broker(self, data: bytes) -> None:
         self._connection.receive(data, self._driver.now_s())
-        self._driver.flush_soon()
+        self._driver.flush()
 
     def _end(self, error: Exception | None) -> None:
         if not self._closing:

@@ -32,24 +32,35 @@ class Retained:
         if not message.payload:
             self._forget(levels)
             return True
-        before = next(self.find(message.topic), None)
+        node = self._at(levels)
+        before = None if node is None else node.message
         room = self._max_bytes - self._bytes + (before.size if before is not None else 0)
         if message.size > room or (before is None and self._count >= self._max):
             # What stood there is no longer the last word, so it may not stay.
             self._forget(levels)
             return False
-        node = self._root
-        for level in levels:
-            if (child := node.children.get(level)) is None:
-                child = node.children[level] = _Node()
-            node = child
+        if node is None:
+            node = self._root
+            for level in levels:
+                if (child := node.children.get(level)) is None:
+                    child = node.children[level] = _Node()
+                node = child
         self._put(node, message)
         return True
 
+    def _at(self, levels: list[str]) -> _Node | None:
+        node = self._root
+        for level in levels:
+            if (child := node.children.get(level)) is None:
+                return None
+            node = child
+        return node
+
     def forget(self, message: Message) -> None:
         """Forget this very message, not one that came after it."""
-        if next(self.find(message.topic), None) is message:
-            self._forget(message.topic.split("/"))
+        levels = message.topic.split("/")
+        if (node := self._at(levels)) is not None and node.message is message:
+            self._forget(levels)
 
     def find(self, topic_filter: str) -> Iterator[Message]:
         """Every retained message that the filter catches, in order of first arrival per level."""

@@ -125,8 +125,13 @@ def _merged(wishes: list[Subscription]) -> Route:
 
     Source: MQTT 5.0, 3.3.4 (overlapping subscriptions may share one copy with all their ids).
     """
+    first = wishes[0]
+    if len(wishes) == 1:
+        ids = (first.identifier,) if first.identifier else ()
+        options = first.options
+        return Route(first.session, options.qos, ids, options.no_local, options.as_published)
     return Route(
-        wishes[0].session,
+        first.session,
         max(wish.options.qos for wish in wishes),
         tuple(wish.identifier for wish in wishes if wish.identifier),
         all(wish.options.no_local for wish in wishes),

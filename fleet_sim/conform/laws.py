@@ -42,6 +42,7 @@ PROMISES: Final[Mapping[str, frozenset[str]]] = {
 #: Measured by the adapter and spoken for by the broker's will: no truth of the device's.
 NOT_THE_DEVICES: Final = frozenset({"clock_skew_s"})
 _FRAMES_MIN: Final = 100
+_LIVES: Final = range(7, 15)
 _SPOILT_MAX: Final = 400
 # A command ends at its deadline; its adapter may need a moment more to let go.
 _PATIENCE_S: Final = 2.0
@@ -295,25 +296,30 @@ def links_may_break(bench: Bench) -> None:
 # --- faults and commands ----------------------------------------------------------------------
 
 
+async def a_busy_day(here: Street) -> None:
+    """With no fault."""
+    await busy_street(here, None)
+
+
 def faults_show_and_heal(bench: Bench) -> None:
     """Each fault of its catalogue shows, is survived, and heals."""
-
-    async def healthy(here: Street) -> None:
-        await busy_street(here, None)
-
     quiet = getattr(bench.module, "QUIET_FAULTS", {})
     strange = set(quiet) - set(bench.module.FAULTS)
     must(not strange, f"quiet, and no faults: {sorted(strange)}")
-    sent = bench.street(healthy, fresh=True).sent
     for fault in bench.module.FAULTS:
 
         async def ill(here: Street, fault: str = fault) -> None:
             await busy_street(here, fault)
 
-        here = bench.street(ill, fresh=True)
-        must(fault in quiet or here.sent != sent, f"{fault} makes no difference")
-        for device in here.devices:
-            _compare(here, device, f"after {fault}")
+        # In one life nobody may have done what the fault is about: then another is looked at.
+        for seed in _LIVES if fault not in quiet else _LIVES[:1]:
+            here = bench.street(ill, seed=seed, fresh=True)
+            for device in here.devices:
+                _compare(here, device, f"after {fault}")
+            if here.sent != bench.street(a_busy_day, seed=seed).sent:
+                break
+        else:
+            must(fault in quiet, f"{fault} makes no difference")
 
 
 def commands_are_done(bench: Bench) -> None:

@@ -67,6 +67,7 @@ class Street:
         self.by_name = {device.name: device for device in self.devices}
         hubs = {id(device.hub): device.hub for device in self.devices if device.hub is not None}
         self.hubs = {key: StreetHub(self, hub) for key, hub in hubs.items()}
+        self.seed = seed
         self.rng = Random(seed)  # noqa: S311 -- a seed is the point
         #: Nothing that devices say arrives, and nothing is heard: for laws about silence.
         self.mute = False
@@ -243,7 +244,7 @@ class Street:
     async def people(self, seconds: float, gap_s: float = 20.0) -> None:
         """Let people use the devices at random, each device's people by its own dice."""
         end_s = self.loop.time() + seconds
-        dice = {d.name: stream(1, f"people/{d.name}") for d in self.devices}
+        dice = {d.name: stream(self.seed, f"people/{d.name}") for d in self.devices}
         due = {d.name: self.loop.time() + dice[d.name].uniform(0, gap_s) for d in self.devices}
         habits = sorted(self.module.HABITS)
         while True:

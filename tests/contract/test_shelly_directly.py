@@ -84,7 +84,16 @@ def test_a_fault_of_a_websocket_makes_a_difference(fault: str) -> None:
 
 
 def test_a_reed_that_bounces_makes_a_difference_to_a_relay() -> None:
-    assert play("relay", "reed_bounce").sent != play("relay", None).sent
+    def closed(*faults: str) -> Any:
+        async def doors(here: Any) -> None:
+            for what in (*faults, "leave", "close_up"):
+                here.act(here.devices[0], what)
+                await asyncio.sleep(60)
+            assert here.twins[here.devices[0].name].axes["position"].value == "FullyClosed"
+
+        return bench("relay").street(doors, fresh=True)
+
+    assert closed("fault:reed_bounce").sent != closed("heal:reed_bounce").sent
 
 
 def test_while_a_websocket_hangs_the_state_comes_by_http_and_commands_go_by_it() -> None:

@@ -17,7 +17,8 @@ from uhppoted.uhppote import Uhppote
 from uhppoted.uhppote_async import UhppoteAsync
 
 from fleet_sim.fleet import Population
-from fleet_sim.wire import Unit, WireFleet, wall_ms
+from fleet_sim.unit import Unit
+from fleet_sim.wire import WireFleet, wall_ms
 from vendors.uhppote import packets
 
 TIMEOUT_S = 5.0

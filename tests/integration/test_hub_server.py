@@ -79,7 +79,7 @@ class Board:
 class Host:
     """A `unit.Host` on this machine's clock."""
 
-    seed, pace, in_flight_ms = 1, 1e-9, 0.0
+    seed, pace, in_flight_ms, journal, recalls = 1, 1e-9, 0.0, None, True
 
     def __init__(self) -> None:
         self.ledger, self.agenda = Ledger(), Agenda()

@@ -1,6 +1,6 @@
 """Scenarios on real sockets: each fault strikes, heals, and costs nobody an event."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -8,7 +8,7 @@ import pytest
 from fleet_sim import stage, wire_run
 from fleet_sim.broker.tcp import TcpBroker
 from fleet_sim.faults import FAULTS
-from fleet_sim.meter import Row
+from fleet_sim.meter import Moment
 from fleet_sim.scenario import Scenario
 
 FLEET = {"nuki": 4, "ratgdo": 4, "uhppote": 2}
@@ -19,6 +19,7 @@ TURNS = (
     {"nuki": "malformed", "ratgdo": "duplicate", "uhppote": "slow"},
     {"nuki": "slow", "ratgdo": "flood", "uhppote": "malformed"},
     {"nuki": "error_answers", "ratgdo": "bad_certificate", "uhppote": "hang"},
+    {"nuki": "power_cut", "ratgdo": "power_cut", "uhppote": "power_cut"},
 )
 
 
@@ -51,10 +52,10 @@ class Watching:
         self.at_a_word()
         self.said.append(text)
 
-    def show(self, elapsed_s: float, seconds: float, rows: Sequence[Row]) -> None:
-        assert 0 < elapsed_s <= seconds + 1
-        assert [row.vendor for row in rows] == list(FLEET)
-        self.shown.append(elapsed_s)
+    def show(self, moment: Moment) -> None:
+        assert 0 < moment.elapsed_s <= moment.seconds + 1
+        assert [row.vendor for row in moment.rows] == list(FLEET)
+        self.shown.append(moment.elapsed_s)
 
 
 def test_every_fault_has_its_turn() -> None:
@@ -69,7 +70,7 @@ async def test_faults_cost_no_event_that_could_arrive(turn: dict[str, str]) -> N
     assert result["verdict"] == "pass", result["problems"]
     for vendor, fault in turn.items():
         assert result["vendors"][vendor]["devices"] == FLEET[vendor]
-        assert result["vendors"][vendor]["events"] > 20
+        assert result["vendors"][vendor]["events"] > 10
         if fault == "malformed" and vendor != "uhppote":
             assert result["cells"][vendor]["counters"]["dead_letters"] > 0
 

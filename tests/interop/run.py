@@ -13,10 +13,8 @@ Writes `.interop/report.json`: {client: {version, checks, passed, failed}}.
 """
 
 import argparse
-import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -24,68 +22,22 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
+from environments import InteropError, environment, size_of
+
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parents[1]
 #: Environments and results; made anew when what a client needs has changed.
 KEPT: Final = ROOT / ".interop"
-_INSTALL_S: Final = 420
 _CHECK_S: Final = 180
 _READY_S: Final = 60
-# Installing computes, checks mostly wait.
-_INSTALLS_AT_ONCE: Final = 2
+# Installing computes and waits in turns, checks mostly wait.
+_INSTALLS_AT_ONCE: Final = 3
 _CHECKS_AT_ONCE: Final = 6
-
-
-class InteropError(Exception):
-    """A client that could not be had, or a fleet that could not be served; says why."""
 
 
 def clients() -> list[str]:
     """All that have a check."""
     return sorted(path.parent.name for path in HERE.glob("*/check.py"))
-
-
-def environment(client: str) -> tuple[Path, dict[str, str]]:
-    """The Python that runs this client's check, and what its process is told.
-
-    Raises:
-        InteropError: it cannot be installed.
-    """
-    folder, kept = HERE / client, KEPT / client
-    wanted = [folder / name for name in ("requirements.txt", "package.json", "package-lock.json")]
-    wanted = [path for path in wanted if path.exists()]
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in wanted)).hexdigest()
-    python = kept / "venv" / "bin" / "python"
-    told = {"INTEROP_NODE": str(kept / "node")}
-    stamp = kept / "stamp"
-    if stamp.exists() and stamp.read_text() == digest:
-        return python, told
-    shutil.rmtree(kept, ignore_errors=True)
-    kept.mkdir(parents=True)
-    install(client, sys.executable, "-m", "venv", str(kept / "venv"))
-    if (folder / "requirements.txt").exists():
-        pip = [str(python), "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
-        install(client, *pip, "-r", str(folder / "requirements.txt"))
-    if (folder / "package.json").exists():
-        node = kept / "node"
-        node.mkdir()
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(folder / name, node)
-        install(client, "npm", "ci", "--no-audit", "--no-fund", "--silent", "--prefix", str(node))
-    stamp.write_text(digest)
-    return python, told
-
-
-def install(client: str, *command: str) -> None:
-    """One step towards an environment."""
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_INSTALL_S, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise InteropError(f"{client}: {command[0]}: {error}") from error
-    if done.returncode != 0:
-        raise InteropError(f"{client}: {' '.join(command[:4])} … failed:\n{done.stderr[-2000:]}")
 
 
 def version_of(client: str) -> str:
@@ -211,11 +163,15 @@ def main() -> int:
     if unknown := sorted(set(wanted) - set(clients())):
         print(f"unknown: {', '.join(unknown)}; known are {', '.join(clients())}", file=sys.stderr)
         return 2
+    # Whoever has most to install takes longest to check, too: they begin.
+    largest_first = sorted(wanted, key=size_of, reverse=True)
     # One after the other: a check that waits for its client must not wait for an installer too.
     with ThreadPoolExecutor(_INSTALLS_AT_ONCE) as installing:
-        ready = {client: installing.submit(environment, client) for client in wanted}
+        ready = {client: installing.submit(environment, client, KEPT) for client in largest_first}
     with ThreadPoolExecutor(_CHECKS_AT_ONCE) as checking:
-        found = {client: checking.submit(found_by, client, ready[client]) for client in wanted}
+        found = {
+            client: checking.submit(found_by, client, ready[client]) for client in largest_first
+        }
         report = {client: found[client].result() for client in wanted}
     KEPT.mkdir(exist_ok=True)
     (KEPT / "report.json").write_text(json.dumps(report, indent=2) + "\n")

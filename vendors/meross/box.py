@@ -10,12 +10,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from hashlib import md5
-from random import Random
 from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
 
-from vendors.sim import Publish
+from vendors.sim import Chance, Publish
 
 STATE: Final = "Appliance.GarageDoor.State"
 _ENCRYPTION: Final = ("Appliance.Encrypt.Suite", "Appliance.Encrypt.ECDHE")
@@ -117,7 +116,7 @@ class Box:
         firmware: str,
         channels: Sequence[int],
         doors: Sequence[Door],
-        rng: Random,
+        rng: Chance,
         encrypts: bool = False,
     ) -> None:
         self.uuid = uuid
@@ -188,7 +187,8 @@ class Box:
         if told and "replayed" in self.faults:
             self._replay(told[0], now_ms)
         if told:
-            self._pushed = told[0].payload
+            # A copy of its own size: orjson hands out what lies in a buffer of 4 kB.
+            self._pushed = bytes(memoryview(told[0].payload))
         return told
 
     def _replay(self, told: Publish, now_ms: int) -> None:

@@ -5,15 +5,18 @@ Travel takes 12 to 30 s. Source: traces of meross_lan (a close measured at 32 s;
 """
 
 from collections.abc import Mapping
-from random import Random
 from typing import Final
 
 from devices.reading import Value
 from vendors.meross.box import Box, Contact
-from vendors.sim import Effects, Hub, Message, MqttSession, Publish, Truth, deed
+from vendors.sim import Chance, Effects, Hub, Message, MqttSession, Publish, Truth, deed
 
 #: Rates per device and day.
 HABITS: Final[Mapping[str, float]] = {"drive_in": 2.5, "drive_out": 2.5, "shut_by_hand": 1.0}
+#: What of the world around them they tell.
+WORLD: Final = frozenset({"firmware"})
+#: How somebody at the door opens and closes it.
+COURIER: Final = ("drive_in", "shut_by_hand")
 
 #: What these units are known to do wrong, each with where it was seen.
 FAULTS: Final[Mapping[str, str]] = {
@@ -60,7 +63,7 @@ class Garage:
 
     serial: int | None = None
 
-    def __init__(self, name: str, channel: int, rng: Random) -> None:
+    def __init__(self, name: str, channel: int, rng: Chance) -> None:
         self.name = name
         self.channel = channel
         self.session: MqttSession | None = None
@@ -124,8 +127,10 @@ class Garage:
 
     def act(self, habit: str, now_ms: int) -> Effects:
         """One of `HABITS`, or `fault:<name>` / `heal:<name>`."""
-        verb, fault = deed(habit, FAULTS)
-        if verb:
+        verb, fault = deed(habit, FAULTS, WORLD)
+        if verb == "firmware":
+            self.box.firmware = fault
+        elif verb:
             {"fault": self._break, "heal": self._heal}[verb](fault, now_ms)
         elif habit not in HABITS:
             raise KeyError(habit)

@@ -13,7 +13,7 @@ from typing import Final
 from devices.errors import ConfigError
 from vendors.http import HttpReply, HttpRequest
 from vendors.meross.box import FIRMWARE, Box
-from vendors.meross.garage import FAULTS, HABITS, Garage
+from vendors.meross.garage import COURIER, FAULTS, HABITS, WORLD, Garage
 from vendors.meross.lan_crypto import decrypted, encrypted, lan_key
 from vendors.sim import (
     Addresses,
@@ -26,12 +26,13 @@ from vendors.sim import (
     RandomFor,
 )
 
-__all__ = ["FAULTS", "HABITS", "fleet", "gateway_settings"]
+__all__ = ["COURIER", "FAULTS", "HABITS", "WORLD", "fleet", "gateway_settings"]
 
 #: The account's key, of every simulated fleet.
 ACCOUNT_KEY: Final = "4b7c0f1e2d3c5a69788796a5b4c3d2e1"
 _KEEPALIVE_S: Final = 30
 _RECONNECT_S: Final = 2.0
+OF_ONE: Final = frozenset({"firmware"})
 _OPTIONS: Final[Mapping[str, tuple[object, ...]]] = {
     "model": ("msg100", "msg200"),
     "firmware": FIRMWARE,
@@ -138,7 +139,7 @@ class Server(Unit):
         return HubEffects(reply, about, devices=self._all_doors())
 
 
-def _options(spec: FleetSpec) -> Mapping[str, object]:
+def _options(given: Mapping[str, object]) -> Mapping[str, object]:
     """The options with their defaults.
 
     Raises:
@@ -146,33 +147,39 @@ def _options(spec: FleetSpec) -> Mapping[str, object]:
     """
     problems = [
         f"meross: option {name}; there are {', '.join(_OPTIONS)}"
-        for name in sorted(spec.options.keys() - _OPTIONS.keys())
+        for name in sorted(given.keys() - _OPTIONS.keys())
     ] + [
-        f"meross: option {name} is {spec.options[name]!r}; it may be {', '.join(map(str, values))}"
+        f"meross: option {name} is {given[name]!r}; it may be {', '.join(map(str, values))}"
         for name, values in _OPTIONS.items()
-        if spec.options.get(name, values[0]) not in values
+        if given.get(name, values[0]) not in values
     ]
     if problems:
         raise ConfigError(tuple(problems))
-    model = str(spec.options.get("model", "msg100"))
+    model = str(given.get("model", "msg100"))
     return {
         "model": model,
         "firmware": _DEFAULT_FIRMWARE[model],
         "transport": "mqtt",
         "encrypted": False,
-        **spec.options,
+        **given,
     }
 
 
-def _units(spec: FleetSpec, model: str) -> list[tuple[str, str, tuple[int, ...]]]:
-    """(uuid, MAC, channels with a door) of each unit; the last one may have places to spare."""
+def _units(spec: FleetSpec, model: str) -> list[tuple[int, str, str, tuple[int, ...]]]:
+    """(first door, uuid, MAC, channels with a door) of each unit; the last may have room left."""
     per_unit = len(_CHANNELS[model])
     units = []
-    for number in range(1, -(-spec.count // per_unit) + 1):
+    for number in sorted({atom(spec, number) for number in spec.members}):
         left = spec.count - (number - 1) * per_unit
         mac = "48:e1:e9:" + ":".join(f"{byte:02x}" for byte in number.to_bytes(3))
-        units.append((f"{_UUID_BASE[model] + number:032d}", mac, _CHANNELS[model][:left]))
+        uuid = f"{_UUID_BASE[model] + number:032d}"
+        units.append(((number - 1) * per_unit + 1, uuid, mac, _CHANNELS[model][:left]))
     return units
+
+
+def atom(spec: FleetSpec, number: int) -> int:
+    """The number of the unit that the door of this number is at."""
+    return (number - 1) // len(_CHANNELS[str(spec.options.get("model", "msg100"))]) + 1
 
 
 def fleet(spec: FleetSpec, rng_for: RandomFor) -> Sequence[Garage]:
@@ -184,10 +191,12 @@ def fleet(spec: FleetSpec, rng_for: RandomFor) -> Sequence[Garage]:
     Raises:
         ConfigError: an option that does not exist, or has no such value.
     """
-    options = _options(spec)
+    for mix in spec.mixes:
+        _options(mix)
+    options = _options(spec.options)
     model = str(options["model"])
     garages: list[Garage] = []
-    for uuid, mac, channels in _units(spec, model):
+    for first, uuid, mac, channels in _units(spec, model):
         doors = []
         for channel in channels:
             name = f"{uuid}-{channel}" if channel else uuid
@@ -198,7 +207,7 @@ def fleet(spec: FleetSpec, rng_for: RandomFor) -> Sequence[Garage]:
             uuid=uuid,
             mac=mac,
             key=ACCOUNT_KEY,
-            firmware=str(options["firmware"]),
+            firmware=str(_options(spec.options_of(first))["firmware"]),
             channels=_CHANNELS[model],
             doors=doors,
             encrypts=bool(options["encrypted"]),
@@ -237,10 +246,10 @@ def _connect(
 
 def gateway_settings(spec: FleetSpec, at: Addresses) -> Mapping[str, object]:
     """A cell that knows all units of the fleet."""
-    options = _options(spec)
+    options = _options(spec.options)
     on_the_lan = options["transport"] == "http"
     devices = []
-    for uuid, mac, channels in _units(spec, str(options["model"])):
+    for _, uuid, mac, channels in _units(spec, str(options["model"])):
         device: dict[str, object] = {"uuid": uuid, "doors": list(channels)}
         if on_the_lan:
             device |= {"url": at.hubs.get(uuid, ""), "mac": mac, "encrypted": options["encrypted"]}

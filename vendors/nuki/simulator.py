@@ -9,7 +9,6 @@ everything is a guess too (no public text says); events and responses are not re
 """
 
 from collections.abc import Mapping, Sequence
-from random import Random
 from typing import Final
 
 from devices.errors import ConfigError
@@ -17,6 +16,7 @@ from devices.reading import Value
 from vendors.nuki.discovery import announcement
 from vendors.sim import (
     Addresses,
+    Chance,
     Effects,
     FleetSpec,
     Hub,
@@ -48,6 +48,10 @@ FAULTS: Final[Mapping[str, str]] = {
     "silent_hand": "turning by hand is not reported (technyon/nuki_hub#764)",
     "calibrating": "boot run 253, then calibration 252 (BLE table; consumers know 0 to 7)",
 }
+#: What of the world around them they tell.
+WORLD: Final = frozenset({"battery", "firmware"})
+#: How somebody at the door opens and closes it.
+COURIER: Final = ("come_home", "leave")
 
 _KEEPALIVE_S: Final = 30
 _RECONNECT_S: Final = 2.0
@@ -58,6 +62,8 @@ _JAMMED_MS: Final = 10_000
 _BOOT_RUN_MS: Final = 3_000
 _OPEN_MS: Final = (2_000, 30_000)
 _LOCKED_AT_FIRST: Final = 0.7
+#: At this percentage a battery is critical; a guess of ours, no public text says it.
+LOW_PCT: Final = 20
 # BLE error codes, in decimal. Source: I-Connect/NukiBleEsp32 `NukiLockConstants.h`.
 _OK: Final = b"0"
 _BUSY: Final = b"69"
@@ -107,8 +113,9 @@ class Lock:
 
     serial: int | None = None
     hub: Hub | None = None
+    _firmware = "3.9.5"
 
-    def __init__(self, name: str, rng: Random) -> None:
+    def __init__(self, name: str, rng: Chance) -> None:
         self.name = name
         self._rng = rng
         self._base = f"nuki/{name}"
@@ -171,9 +178,14 @@ class Lock:
 
     def act(self, habit: str, now_ms: int) -> Effects:
         """One of `HABITS`, or `fault:<name>` / `heal:<name>`."""
-        verb, fault = deed(habit, FAULTS)
+        verb, fault = deed(habit, FAULTS, WORLD)
         if verb:
-            {"fault": self._break, "heal": self._heal}[verb](fault, now_ms)
+            {
+                "fault": self._break,
+                "heal": self._heal,
+                "battery": self._drain,
+                "firmware": self._update,
+            }[verb](fault, now_ms)
         elif habit in _PEOPLE:
             if not self._busy and self._state not in _STUCK:
                 self._start(*_PEOPLE[habit], now_ms)
@@ -219,7 +231,7 @@ class Lock:
         for what, payload in (
             ("deviceType", b"4"),
             ("name", self.name.encode()),
-            ("firmware", b"3.9.5"),
+            ("firmware", self._firmware.encode()),
             ("mode", b"2"),
         ):
             self._say(what, payload)
@@ -228,7 +240,7 @@ class Lock:
 
     def _tell(self, now_ms: int, *, again: bool = False) -> None:
         """The other state topics that changed; when connecting again, all of them."""
-        door, critical = self._door_open, self._battery_critical
+        door, critical = self._door_open, self._battery_critical or self._battery <= LOW_PCT
         values: dict[str, tuple[bytes, dict[str, Value]]] = {
             "connected": (b"true", {"reachability": "Online"}),
             "doorsensorState": (
@@ -359,6 +371,19 @@ class Lock:
     def _button(self, now_ms: int) -> None:
         self._event("lock.button", "90,2,0,0,2", now_ms)
 
+    # --- the world ---
+
+    def _drain(self, percent: str, now_ms: int) -> None:
+        """So much is left of its battery; below a fifth it warns of that."""
+        self._battery = int(percent)
+        self._tell(now_ms)
+
+    def _update(self, version: str, now_ms: int) -> None:
+        """It runs this from now on; what it then says when it connects, everybody is told."""
+        del now_ms
+        self._firmware = version
+        self._say("firmware", version.encode())
+
     # --- what goes wrong ---
 
     def _break(self, fault: str, now_ms: int) -> None:
@@ -406,7 +431,7 @@ def fleet(spec: FleetSpec, rng_for: RandomFor) -> Sequence[Lock]:
     """
     if spec.options:
         raise ConfigError((f"nuki: options {', '.join(sorted(spec.options))}; there are none",))
-    names = [f"{0x39000000 + number:08X}" for number in range(1, spec.count + 1)]
+    names = [f"{0x39000000 + number:08X}" for number in spec.members]
     return [Lock(name, rng_for(name)) for name in names]
 
 

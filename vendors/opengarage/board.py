@@ -6,10 +6,10 @@ Source: OpenGarage-Firmware bebb181, OpenGarage/main.cpp `check_status`, `check_
     `performDoorAction`, `process_alarm`, `sta_controller_fill_json`; OpenGarage.h `set_alarm`.
 """
 
-from random import Random
 from typing import Final
 
 from vendors.opengarage.door import DOWN, UP, Door
+from vendors.sim import Chance
 
 #: `checkstatus_timeout` is now + `riv`, and the next cycle comes when the time is *beyond* it.
 CYCLE_MS: Final = 2_000
@@ -57,10 +57,13 @@ class Board:
         latched_cm: a fault's: the distance sensor says this and nothing else.
         muffled: a fault's: the motor's moving states are not heard.
         status: `door_status`.
+        firmware: its version, as the number that it tells.
     """
 
+    firmware = "124"
+
     def __init__(  # noqa: PLR0913 -- by keyword: how it is fitted
-        self, door: Door, rng: Random, *, mac: str, secv: int, sensor: str, alarm_s: int
+        self, door: Door, rng: Chance, *, mac: str, secv: int, sensor: str, alarm_s: int
     ) -> None:
         self.door = door
         self.secv = secv
@@ -221,7 +224,7 @@ class Board:
             ("door", str(self.status)),
             ("vehicle", str(self.vehicle)),
             ("rcnt", str(self._reads)),
-            ("fwv", "124"),
+            ("fwv", self.firmware),
             ("has_swrx", str(int(self.secv > 0))),
         ]
         if self.secv:

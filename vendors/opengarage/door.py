@@ -5,8 +5,9 @@ from where it was, whither it went, and the time.
 Source: travel of 10 to 20 s as in homekit-ratgdo32#189 (15.0 s) and #135 (12.0 s).
 """
 
-from random import Random
 from typing import Final
+
+from vendors.sim import Chance
 
 _TRAVEL_MS: Final = (10_000, 20_000)
 _OPEN_AT_FIRST: Final = 0.15
@@ -26,7 +27,7 @@ class Door:
         floor_ms: a fault, if not 0: something lies in the way down, and the door stops on it.
     """
 
-    def __init__(self, rng: Random) -> None:
+    def __init__(self, rng: Chance) -> None:
         self.travel_ms = rng.randint(*_TRAVEL_MS)
         self.blocked = False
         self.floor_ms = 0

@@ -4,13 +4,13 @@ Source: see `board`; what people do all day is a guess.
 """
 
 from collections.abc import Callable, Mapping
-from random import Random
 from typing import Final
 
 from devices.reading import Value
 from vendors.opengarage import board as boards
 from vendors.opengarage.board import Board
 from vendors.sim import (
+    Chance,
     Effects,
     Hub,
     Message,
@@ -36,6 +36,8 @@ FAULTS: Final[Mapping[str, str]] = {
     "strange_name": "a name with quotes, written as it is (main.cpp `sta_controller_fill_json`)",
     "climate_sensor": "a longer document: over MQTT it is lost (PubSubClient's 256 bytes)",
 }
+#: What of the world around them they tell.
+WORLD: Final = frozenset({"firmware"})
 
 #: The factory's.
 KEY: Final = "opendoor"
@@ -78,7 +80,7 @@ class Opener:
 
     serial: int | None = None
 
-    def __init__(self, name: str, rng: Random, board: Board, *, mqtt: bool) -> None:
+    def __init__(self, name: str, rng: Chance, board: Board, *, mqtt: bool) -> None:
         self.name = name
         self.board = board
         self.key = KEY
@@ -147,8 +149,10 @@ class Opener:
         """One of `HABITS`, or `fault:<name>` / `heal:<name>`."""
         self.catch_up(now_ms)
         self._quiet = 0
-        verb, fault = deed(habit, FAULTS)
-        if verb:
+        verb, fault = deed(habit, FAULTS, WORLD)
+        if verb == "firmware":  # `1.2.5` is told as the number 125
+            self.board.firmware = "".join(filter(str.isdecimal, fault)) or "0"
+        elif verb:
             {"fault": self._break, "heal": self._heal}[verb](fault, now_ms)
         else:
             _PEOPLE[habit](self, now_ms)

@@ -7,7 +7,6 @@ Source: see `board` and `codec`; what people do all day is a guess.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from random import Random
 from typing import Final
 
 from devices.errors import ConfigError
@@ -15,17 +14,21 @@ from vendors.http import HttpReply, HttpRequest
 from vendors.opengarage import board as boards
 from vendors.opengarage.board import Board
 from vendors.opengarage.door import Door
-from vendors.opengarage.opener import FAULTS, KEY, Opener
+from vendors.opengarage.opener import FAULTS, KEY, WORLD, Opener
 from vendors.sim import (
     Addresses,
     Arrival,
+    Chance,
     FleetSpec,
     HubEffects,
     MqttSession,
     RandomFor,
 )
 
-__all__ = ["FAULTS", "HABITS", "fleet", "gateway_settings"]
+__all__ = ["COURIER", "FAULTS", "HABITS", "WORLD", "fleet", "gateway_settings"]
+
+#: How somebody at the door opens it; it is closed behind him.
+COURIER: Final = ("come_home", "")
 
 #: Rates per device and day.
 HABITS: Final[Mapping[str, float]] = {
@@ -51,7 +54,7 @@ class Server:
     session: MqttSession | None = None
     tls = False
 
-    def __init__(self, opener: Opener, rng: Random) -> None:
+    def __init__(self, opener: Opener, rng: Chance) -> None:
         self.name = opener.name
         self._opener = opener
         self._rng = rng
@@ -132,6 +135,7 @@ _PAGES: Final[Mapping[str, Callable[[Opener, HttpRequest, int], tuple[int, bytes
 
 #: Security+ of the first, second, third opener and so on, if the fleet does not say.
 _SECV: Final = (0, 2, 1)
+OF_ONE: Final = frozenset({"secv", "sensor", "alarm_s"})
 _OPTIONS: Final[Mapping[str, tuple[object, ...]]] = {
     "transport": ("http", "mqtt"),
     "secv": (0, 1, 2),
@@ -149,26 +153,19 @@ def fleet(spec: FleetSpec, rng_for: RandomFor) -> Sequence[Opener]:
     Raises:
         ConfigError: an option that they do not have, or a value that it cannot have.
     """
-    problems = [
-        f"opengarage: option {name}; there are {', '.join(_OPTIONS)}"
-        for name in sorted(spec.options.keys() - _OPTIONS.keys())
-    ] + [
-        f"opengarage: {name} {spec.options[name]!r}; it is one of {', '.join(map(str, values))}"
-        for name, values in _OPTIONS.items()
-        if name in spec.options and spec.options[name] not in values
-    ]
-    if problems:
-        raise ConfigError(tuple(problems))
+    for mix in spec.mixes:
+        _check(mix)
     openers = []
-    for number, name in enumerate(_names(spec), 1):
-        rng, secv = rng_for(name), spec.options.get("secv", _SECV[(number - 1) % len(_SECV)])
+    for number, name in _names(spec):
+        rng, options = rng_for(name), spec.options_of(number)
+        secv = options.get("secv", _SECV[(number - 1) % len(_SECV)])
         board = Board(
             Door(rng),
             rng,
             mac=_mac(number),
             secv=int(str(secv)),
-            sensor=str(spec.options.get("sensor", "ceiling")),
-            alarm_s=int(str(spec.options.get("alarm_s", 5))),
+            sensor=str(options.get("sensor", "ceiling")),
+            alarm_s=int(str(options.get("alarm_s", 5))),
         )
         mqtt = spec.options.get("transport") == "mqtt"
         opener = Opener(name, rng, board, mqtt=mqtt)
@@ -178,8 +175,21 @@ def fleet(spec: FleetSpec, rng_for: RandomFor) -> Sequence[Opener]:
     return openers
 
 
-def _names(spec: FleetSpec) -> list[str]:
-    return [f"{spec.prefix}-{number:04d}" for number in range(1, spec.count + 1)]
+def _check(options: Mapping[str, object]) -> None:
+    problems = [
+        f"opengarage: option {name}; there are {', '.join(_OPTIONS)}"
+        for name in sorted(options.keys() - _OPTIONS.keys())
+    ] + [
+        f"opengarage: {name} {options[name]!r}; it is one of {', '.join(map(str, values))}"
+        for name, values in _OPTIONS.items()
+        if name in options and options[name] not in values
+    ]
+    if problems:
+        raise ConfigError(tuple(problems))
+
+
+def _names(spec: FleetSpec) -> list[tuple[int, str]]:
+    return [(number, f"{spec.prefix}-{number:04d}") for number in spec.members]
 
 
 def _mac(number: int) -> str:
@@ -191,7 +201,8 @@ def gateway_settings(spec: FleetSpec, at: Addresses) -> Mapping[str, object]:
     """A cell that asks each opener, or listens to all of them on the broker."""
     openers: list[Mapping[str, object]] = []
     mqtt = spec.options.get("transport") == "mqtt"
-    for number, name in enumerate(_names(spec), 1):
-        one = {"name": name, "mac": _mac(number), "sensor": spec.options.get("sensor", "ceiling")}
+    for number, name in _names(spec):
+        sensor = spec.options_of(number).get("sensor", "ceiling")
+        one = {"name": name, "mac": _mac(number), "sensor": sensor}
         openers.append(one | ({"topic": name} if mqtt else {"url": at.hubs[name], "key": KEY}))
     return {"openers": openers, **({"broker": {"url": at.broker}} if mqtt else {})}

@@ -10,10 +10,11 @@ from typing import Final
 from vendors.sim import Publish
 
 _PREFIX: Final = "homeassistant"
-_FIRMWARE: Final = "2.58"
+#: The firmware that a board runs unless it was given another.
+FIRMWARE: Final = "2.58"
 
 
-def announcements(base: str, name: str, mac: str) -> list[Publish]:
+def announcements(base: str, name: str, mac: str, firmware: str = FIRMWARE) -> list[Publish]:
     """The four discovery messages of a board with a Security+ opener."""
     unique = f"{name}_{mac}"
     device = {
@@ -21,7 +22,7 @@ def announcements(base: str, name: str, mac: str) -> list[Publish]:
         "identifiers": unique,
         "manufacturer": "Paul Wieland",
         "model": "ratgdo",
-        "sw_version": _FIRMWARE,
+        "sw_version": firmware,
         "configuration_url": "http://192.0.2.7/",
     }
     entities = {

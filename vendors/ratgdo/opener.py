@@ -6,8 +6,9 @@ whose eye is blocked goes up instead of down is UL 325's demand.
 """
 
 from collections.abc import Callable, Mapping
-from random import Random
 from typing import Final
+
+from vendors.sim import Chance
 
 _TRAVEL_MS: Final = (10_000, 20_000)
 # Guesses about people and openers, in ms: nothing in a protocol depends on them.
@@ -29,7 +30,7 @@ class Opener:
         stop_reverses: a fault: a press while closing opens the door.
     """
 
-    def __init__(self, rng: Random) -> None:
+    def __init__(self, rng: Chance) -> None:
         self._rng = rng
         self.travel_ms = rng.randint(*_TRAVEL_MS)
         self.place_ms = self.travel_ms if rng.random() < _OPEN_AT_FIRST else 0

@@ -10,14 +10,14 @@ Source: mqtt-ratgdo a8e213a (2.58), src/ratgdo.cpp, src/home_assistant.cpp.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from random import Random
 from typing import Final
 
 from devices.errors import ConfigError
-from vendors.ratgdo.discovery import announcements
+from vendors.ratgdo.discovery import FIRMWARE, announcements
 from vendors.ratgdo.opener import PEOPLE, Opener
 from vendors.sim import (
     Addresses,
+    Chance,
     Effects,
     FleetSpec,
     Hub,
@@ -56,6 +56,10 @@ FAULTS: Final[Mapping[str, str]] = {
     "unheard": "what the keypad does is not heard (ratgdo/mqtt-ratgdo#85)",
     "query_lost": "a query makes all unknown, and no answer follows (ratgdo/mqtt-ratgdo#6)",
 }
+#: What of the world around them they tell.
+WORLD: Final = frozenset({"firmware"})
+#: How somebody at the door opens and closes it.
+COURIER: Final = ("left_open", "close_up")
 
 _PREFIX: Final = "home/garage/"
 _KEEPALIVE_S: Final = 15
@@ -129,8 +133,9 @@ class Garage:
 
     serial: int | None = None
     hub: Hub | None = None
+    _firmware = FIRMWARE
 
-    def __init__(self, name: str, rng: Random, prefix: str = _PREFIX) -> None:
+    def __init__(self, name: str, rng: Chance, prefix: str = _PREFIX) -> None:
         self.name = name
         self._base = f"{prefix}{name}"
         self._rng = rng
@@ -207,8 +212,10 @@ class Garage:
 
     def act(self, habit: str, now_ms: int) -> Effects:
         """One of `HABITS`, or `fault:<name>` / `heal:<name>`."""
-        verb, fault = deed(habit, FAULTS)
-        if verb:
+        verb, fault = deed(habit, FAULTS, WORLD)
+        if verb == "firmware":  # told at its next birth, which follows its boot
+            self._firmware = fault
+        elif verb:
             {"fault": self._break, "heal": self._heal}[verb](fault, now_ms)
         elif habit == "walk_by":
             self._walk_by(now_ms)
@@ -235,7 +242,7 @@ class Garage:
     def _run(self, plan: str, at_ms: int) -> None:
         del self._plans[plan]
         if plan == "birth" and "mqtt_dead" not in self._faults:
-            self._messages += announcements(self._base, self.name, self._mac)
+            self._messages += announcements(self._base, self.name, self._mac, self._firmware)
             self._publish("availability", "online", at_ms)
             self._born_ms = at_ms
             self._plans["sync"] = at_ms + _SYNC_MS
@@ -363,7 +370,7 @@ def fleet(spec: FleetSpec, rng_for: RandomFor) -> Sequence[Garage]:
     if unknown:
         raise ConfigError((f"ratgdo: options {', '.join(unknown)}; there is only topic_prefix",))
     prefix = str(spec.options.get("topic_prefix", _PREFIX))
-    names = [f"{spec.prefix}-{number:04d}" for number in range(1, spec.count + 1)]
+    names = [f"{spec.prefix}-{number:04d}" for number in spec.members]
     return [Garage(name, rng_for(name), prefix) for name in names]
 
 

@@ -6,7 +6,6 @@ follows an obstruction or the safety switch is configuration; here each device h
 """
 
 from collections.abc import Mapping
-from random import Random
 from typing import Any, Final
 
 from vendors.shelly.door import DOWN, UP, Door
@@ -19,6 +18,7 @@ from vendors.shelly.profile import (
     Status,
     part,
 )
+from vendors.sim import Chance
 
 _MAXTIME_MS: Final = 60_000
 # A cover that is not calibrated runs for its maxtime: here too short for the door.
@@ -61,7 +61,7 @@ class CoverDoor:
     model = "S3SW-002P16EU"
     profile: str | None = "cover"
 
-    def __init__(self, rng: Random, faults: set[str]) -> None:
+    def __init__(self, rng: Chance, faults: set[str]) -> None:
         self._rng = rng
         self.faults = faults
         self.door = Door(rng)

@@ -14,7 +14,6 @@ session, will and QoS as captured (ioBroker.shelly#970, #1592, #1594).
 """
 
 from collections.abc import Mapping, Sequence
-from random import Random
 from typing import Any, Final
 
 import orjson
@@ -26,6 +25,7 @@ from vendors.shelly.relay_sim import RelayDoor
 from vendors.shelly.rpc_sim import RpcCore
 from vendors.sim import (
     Arrival,
+    Chance,
     Effects,
     Hub,
     HubEffects,
@@ -69,6 +69,10 @@ FAULTS: Final[Mapping[str, str]] = {
     "overtemp": "`errors` has overtemp (shelly-api-docs.shelly.cloud/gen2 Cover)",
     "stale_nonce": "each nonce serves once: 401 with `stale` (firmware 2.0, aioshelly 13.35.0)",
 }
+#: What of the world around them they tell.
+WORLD: Final = frozenset({"firmware"})
+#: How somebody at the door opens and closes it.
+COURIER: Final = ("left_open", "close_up")
 #: Those that a gateway at work cannot notice at the first device of a fleet.
 QUIET_FAULTS: Final[Mapping[str, str]] = {
     "reed_bounce": "the first device is a cover, and has no reed",
@@ -97,7 +101,7 @@ class Shelly:
     def __init__(  # noqa: PLR0913 -- by keyword: how it is wired and set up
         self,
         name: str,
-        rng: Random,
+        rng: Chance,
         *,
         reeds: int,
         over_mqtt: bool,
@@ -201,8 +205,10 @@ class Shelly:
 
     def act(self, habit: str, now_ms: int) -> Effects:
         """One of `HABITS`, or `fault:<name>` / `heal:<name>`."""
-        verb, fault = deed(habit, FAULTS)
-        if verb:
+        verb, fault = deed(habit, FAULTS, WORLD)
+        if verb == "firmware":
+            self.core.firmware = fault
+        elif verb:
             {"fault": self._break, "heal": self._heal}[verb](fault, now_ms)
         elif habit not in HABITS:
             raise KeyError(habit)

@@ -1,7 +1,8 @@
 """A simulated door on a motor: where it is, where it goes, and what people plan with it; pure."""
 
-from random import Random
 from typing import Final
+
+from vendors.sim import Chance
 
 UP: Final = 1
 DOWN: Final = -1
@@ -14,7 +15,7 @@ _FULL_PCT: Final = 100
 class Door:
     """Place is in ms of travel from the floor."""
 
-    def __init__(self, rng: Random) -> None:
+    def __init__(self, rng: Chance) -> None:
         self.travel_ms = rng.randint(*_TRAVEL_MS)
         self._place_ms = self.travel_ms if rng.random() < _OPEN_AT_FIRST else 0
         self.heading = 0

@@ -7,11 +7,11 @@ shelly-api-docs.shelly.cloud/gen2 ComponentsAndServices/Switch.
 """
 
 from collections.abc import Mapping
-from random import Random
 from typing import Any, Final
 
 from vendors.shelly.door import DOWN, Door
 from vendors.shelly.profile import INVALID, Method, Plans, RpcError, Status, part
+from vendors.sim import Chance
 
 _AUTO_OFF_MS: Final = 500
 _DRIVE_MS: Final = (30_000, 300_000)
@@ -33,7 +33,7 @@ SEEN: Final[Mapping[tuple[bool, bool | None], tuple[str | None, str | None, str 
 class RelayDoor:
     """One relay with its reeds: a `vendors.shelly.profile.Profile`."""
 
-    def __init__(self, rng: Random, faults: set[str], reeds: int) -> None:
+    def __init__(self, rng: Chance, faults: set[str], reeds: int) -> None:
         self._rng = rng
         self.faults = faults
         self._reeds = reeds

@@ -41,6 +41,8 @@ class RpcCore:
         faults: those that are active; the device's own set.
     """
 
+    firmware = "1.6.1"
+
     def __init__(  # noqa: PLR0913 -- by keyword
         self,
         *,
@@ -96,7 +98,7 @@ class RpcCore:
             "model": self._profile.model,
             "gen": _GEN,
             "fw_id": _FW,
-            "ver": "1.6.1",
+            "ver": self.firmware,
             "app": self._profile.app,
             "auth_en": locked,
             "auth_domain": self.device_id if locked else None,

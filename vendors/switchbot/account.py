@@ -14,11 +14,10 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from random import Random
 from typing import Any, Final, Protocol, Self
 
 from vendors.http import HttpReply, HttpRequest
-from vendors.sim import Arrival, Effects, HubEffects, MqttSession
+from vendors.sim import Arrival, Chance, Effects, HubEffects, MqttSession
 from vendors.switchbot.faults import AWAY, ODD
 from vendors.switchbot.keypad import Keypad
 
@@ -123,7 +122,7 @@ class Cloud:
     session: MqttSession | None = None
     tls = True
 
-    def __init__(self, name: str, locks: Sequence[Device], profile: Profile, rng: Random) -> None:
+    def __init__(self, name: str, locks: Sequence[Device], profile: Profile, rng: Chance) -> None:
         self.name = name
         self.profile = profile
         self._rng = rng

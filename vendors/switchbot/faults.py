@@ -36,3 +36,7 @@ CLOUDED: Final = frozenset({"status_stays_locked", "enum_mismatch", "bounce_0p9s
 AWAY: Final[Mapping[str, int]] = {"device_offline": 161, "hub_offline": 171}
 #: The cloud answers every question about the lock with an error of its own.
 ODD: Final[Mapping[str, int]] = {"status_190": 190, "status_300": 300}
+#: What of the world around them locks tell.
+WORLD: Final = frozenset({"battery", "firmware"})
+#: How somebody at the door opens and closes it.
+COURIER: Final = ("come_home", "leave")

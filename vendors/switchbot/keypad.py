@@ -7,11 +7,12 @@ names unique, each encrypted with the account's secret (AES-128-CBC); results by
 import json
 from base64 import b64encode
 from collections.abc import Collection, Mapping
-from random import Random
 from typing import Any, Final, NamedTuple
 
 from cryptography.hazmat.primitives import padding
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from vendors.sim import Chance
 
 _OK: Final = 100
 _UNSUPPORTED: Final = 160
@@ -38,7 +39,7 @@ class Change(NamedTuple):
 class Keypad:
     """One keypad, paired with one lock, which draws its chance."""
 
-    def __init__(self, device: str, rng: Random, secret: str) -> None:
+    def __init__(self, device: str, rng: Chance, secret: str) -> None:
         self.device = device
         self._rng = rng
         self._secret = bytes.fromhex(secret)

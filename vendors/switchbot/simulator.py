@@ -9,13 +9,13 @@ and what a deadbolt command leaves behind are guesses of ours.
 """
 
 from collections.abc import Mapping, Sequence
-from random import Random
 from typing import Any, Final, NamedTuple
 
 from devices.errors import ConfigError
 from devices.reading import Value
 from vendors.sim import (
     Addresses,
+    Chance,
     Effects,
     FleetSpec,
     Hub,
@@ -26,10 +26,11 @@ from vendors.sim import (
     Truth,
     Webhook,
     deed,
+    one_hub,
 )
-from vendors.switchbot import account
+from vendors.switchbot import account, battery
 from vendors.switchbot.account import Cloud, Profile
-from vendors.switchbot.faults import AWAY, CLOUDED, FAULTS, ODD
+from vendors.switchbot.faults import AWAY, CLOUDED, COURIER, FAULTS, ODD, WORLD
 from vendors.switchbot.keypad import Keypad, hook_body
 from vendors.switchbot.models import (
     AXES,
@@ -44,7 +45,7 @@ from vendors.switchbot.models import (
     Model,
 )
 
-__all__ = ["FAULTS", "HABITS", "fleet", "gateway_settings"]
+__all__ = ["COURIER", "FAULTS", "HABITS", "WORLD", "fleet", "gateway_settings"]
 
 #: Rates per device and day.
 HABITS: Final[Mapping[str, float]] = {
@@ -85,8 +86,10 @@ class Lock:
 
     serial: int | None = None
     session: MqttSession | None = None
+    _firmware = "V4.2"
+    _drained = False  # whether somebody else says what is left of its battery
 
-    def __init__(self, name: str, model: Model, keypad: Keypad | None, rng: Random) -> None:
+    def __init__(self, name: str, model: Model, keypad: Keypad | None, rng: Chance) -> None:
         self.name = name
         self.model = model
         self.keypad = keypad
@@ -141,8 +144,13 @@ class Lock:
 
     def act(self, habit: str, now_ms: int) -> Effects:
         """One of `HABITS`, or `fault:<name>` / `heal:<name>`."""
-        verb, fault = deed(habit, FAULTS)
-        if verb:
+        verb, fault = deed(habit, FAULTS, WORLD)
+        if verb == "firmware":
+            self._firmware = fault
+        elif verb == "battery":
+            self._battery, self._drained = int(fault), True
+            self._battery_truths(now_ms)
+        elif verb:
             {"fault": self._break, "heal": self._heal}[verb](fault, now_ms)
         elif habit in ("come_home", "leave"):
             self._go("unlocked" if habit == "come_home" else "locked", now_ms)
@@ -173,8 +181,8 @@ class Lock:
             "deviceId": self.name,
             "deviceType": model.name,
             "hubDeviceId": account.HUB_ID,
-            "battery": self._shown_battery,
-            "version": "V4.2",
+            "battery": battery.shown(self._battery, stepped=self.model.stepped),
+            "version": self._firmware,
             "lockState": self._status_word(),
             "calibrate": "uncalibrated" not in self.faults,
         }
@@ -261,20 +269,10 @@ class Lock:
     def _door_truth(self, now_ms: int, *, sent: bool = False) -> None:
         self._truth("door_state", self._door_seen, now_ms, sent=sent)
 
-    @property
-    def _shown_battery(self) -> int:
-        """First generation: four steps (README, status of Lock)."""
-        percent = self._battery
-        if not self.model.stepped:
-            return percent
-        return 10 if percent < 10 else 20 if percent < 20 else 60 if percent < 60 else 100  # noqa: PLR2004
-
     def _battery_truths(self, now_ms: int) -> None:
-        percent = self._battery
-        level = "Critical" if percent < 10 else "Warning" if percent < 20 else "OK"  # noqa: PLR2004
-        self._truth("power_level", level, now_ms)
+        self._truth("power_level", battery.level(self._battery), now_ms)
         if not self.model.stepped:
-            self._truth("battery_pct", percent, now_ms)
+            self._truth("battery_pct", self._battery, now_ms)
 
     def _key_truths(self, now_ms: int) -> None:
         assert self.keypad is not None
@@ -384,7 +382,7 @@ class Lock:
     def _rest(self, bolt: str, now_ms: int) -> None:
         self._drop("arrive")
         self._bolt = self._rested = self._target = bolt
-        if self._battery > 1 and self._rng.random() < 0.1:  # noqa: PLR2004 -- a guess
+        if self._battery > 1 and not self._drained and self._rng.random() < 0.1:  # noqa: PLR2004 -- a guess
             self._battery -= 1
             self._battery_truths(now_ms)
         self._state_truths(now_ms)
@@ -447,6 +445,9 @@ class Lock:
 
 # --- the module's side ------------------------------------------------------------------------
 
+#: One account, one cloud.
+atom = one_hub
+
 
 def fleet(spec: FleetSpec, rng_for: RandomFor) -> Sequence[Lock]:
     """Locks of one account, of each model in turn; options: see `account.Profile`.
@@ -456,7 +457,7 @@ def fleet(spec: FleetSpec, rng_for: RandomFor) -> Sequence[Lock]:
     """
     profile = _profile(spec)
     locks = []
-    for number in range(1, spec.count + 1):
+    for number in spec.members:
         name = f"B0E9FE{number:06X}"
         rng = rng_for(name)
         keypad = Keypad(f"F75A1C{number:06X}", rng, profile.secret) if profile.keypads else None

@@ -35,6 +35,10 @@ FAULTS: Final[Mapping[str, str]] = {
 QUIET_FAULTS: Final[Mapping[str, str]] = {
     "storage_busy": "a gateway that is registered already writes no callback",
 }
+#: What of the world around them locks tell.
+WORLD: Final = frozenset({"battery", "firmware"})
+#: How somebody at the door opens and closes it.
+COURIER: Final = ("come_home", "leave")
 #: Those of the bridge, shared by all of its locks.
 BRIDGE_FAULTS: Final = frozenset(
     {"clock_skew", "webhook_lost", "bridge_down", "bare_204", "storage_busy"}

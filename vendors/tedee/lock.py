@@ -11,12 +11,11 @@ operating locks); people's habits and the battery's pace are guesses of ours.
 """
 
 from collections.abc import Mapping, Sequence
-from random import Random
 from typing import Final, NamedTuple, Protocol
 
 from devices.reading import Value
-from vendors.sim import Effects, Hub, Message, MqttSession, Publish, Truth, Webhook, deed
-from vendors.tedee.habits import BRIDGE_FAULTS, FAULTS
+from vendors.sim import Chance, Effects, Hub, Message, MqttSession, Publish, Truth, Webhook, deed
+from vendors.tedee.habits import BRIDGE_FAULTS, FAULTS, WORLD
 
 _UNCALIBRATED, _CALIBRATING, _UNLOCKED, _HALF, _OPENING, _CLOSING, _LOCKED = range(7)
 _PULLED, _PULLING, _UPDATING, _UNPULLING = 7, 8, 18, 255
@@ -97,8 +96,11 @@ class Lock:
 
     session: MqttSession | None = None
     serial: int | None = None
+    _firmware = "2.4.13131"
+    #: Whether somebody else says what is left of its battery.
+    _drained = False
 
-    def __init__(self, name: str, rng: Random, bridge: Speaker) -> None:
+    def __init__(self, name: str, rng: Chance, bridge: Speaker) -> None:
         self.name = name
         self.hub: Hub | None = bridge
         self._bridge = bridge
@@ -149,9 +151,14 @@ class Lock:
 
     def act(self, habit: str, now_ms: int) -> Effects:
         """One of `HABITS`, or `fault:<name>` / `heal:<name>`."""
-        verb, fault = deed(habit, FAULTS)
+        verb, fault = deed(habit, FAULTS, WORLD)
         if verb:
-            {"fault": self._break, "heal": self._heal}[verb](fault, now_ms)
+            {
+                "fault": self._break,
+                "heal": self._heal,
+                "battery": self._drain,
+                "firmware": self._update,
+            }[verb](fault, now_ms)
         else:
             {
                 "come_home": self._unlock,
@@ -195,7 +202,7 @@ class Lock:
             "isConnected": said.connected,
             "rssi": -55 if self.reachable else -100,
             "deviceRevision": 18,
-            "version": "2.4.13131",
+            "version": self._firmware,
             "state": said.state,
             "jammed": said.jammed,
             "doorState": said.door,
@@ -265,7 +272,7 @@ class Lock:
     def _start(self, state: int, now_ms: int) -> None:
         self._plans.pop("auto_lock", None)
         self._before, self._state = self._state, state
-        if self._rng.random() < _DRAINS:
+        if self._rng.random() < _DRAINS and not self._drained:
             self._battery = max(5, self._battery - 1)
         travel_ms = self._rng.randint(*(_PULLING_MS if state == _PULLING else _TRAVEL_MS))
         self._plans["arrive"] = now_ms + travel_ms
@@ -340,10 +347,23 @@ class Lock:
             self._tell(now_ms)
 
     def _charge(self, now_ms: int) -> None:
-        if not self._charging:
+        if not (self._charging or self._drained):
             self._charging = 1
             self._plans["charged"] = now_ms + self._rng.randint(*_CHARGE_MS)
             self._tell(now_ms)
+
+    # --- the world ---
+
+    def _drain(self, percent: str, now_ms: int) -> None:
+        """So much is left of its battery."""
+        self._drained = True
+        self._battery = int(percent)
+        self._tell(now_ms)
+
+    def _update(self, version: str, now_ms: int) -> None:
+        """It runs this from now on; its bridge describes it so."""
+        del now_ms
+        self._firmware = version
 
     # --- what goes wrong ---
 

@@ -10,10 +10,18 @@ from typing import Final
 from devices.errors import ConfigError
 from vendors.sim import Addresses, FleetSpec, RandomFor
 from vendors.tedee.bridge import METHODS, Bridge
-from vendors.tedee.habits import FAULTS, HABITS, QUIET_FAULTS
+from vendors.tedee.habits import COURIER, FAULTS, HABITS, QUIET_FAULTS, WORLD
 from vendors.tedee.lock import Lock
 
-__all__ = ["FAULTS", "HABITS", "QUIET_FAULTS", "fleet", "gateway_settings"]
+__all__ = [
+    "COURIER",
+    "FAULTS",
+    "HABITS",
+    "QUIET_FAULTS",
+    "WORLD",
+    "fleet",
+    "gateway_settings",
+]
 
 _FIRST_ID: Final = 33_001
 _AUTH: Final = ("encrypted", "plain")
@@ -44,14 +52,20 @@ def _per_bridge(spec: FleetSpec) -> int:
     return per_bridge
 
 
-def _bridges(spec: FleetSpec) -> Sequence[Bridge]:
-    """The bridges of a fleet, without locks; names and tokens follow from their numbers."""
-    per_bridge = _per_bridge(spec)
+def _bridges(spec: FleetSpec) -> Mapping[int, Bridge]:
+    """The bridges of a fleet by number, without locks; names and tokens follow from the number."""
     encrypted = spec.options.get("auth", "encrypted") == "encrypted"
-    names = [f"19420103-{n:06d}" for n in range(1, -(-spec.count // per_bridge) + 1)]
-    return [
-        Bridge(name, sha256(name.encode()).hexdigest()[:12], encrypted=encrypted) for name in names
-    ]
+    bridges = {}
+    for number in sorted({atom(spec, number) for number in spec.members}):
+        name = f"19420103-{number:06d}"
+        token = sha256(name.encode()).hexdigest()[:12]
+        bridges[number] = Bridge(name, token, encrypted=encrypted)
+    return bridges
+
+
+def atom(spec: FleetSpec, number: int) -> int:
+    """The number of the bridge that the lock of this number is behind."""
+    return (number - 1) // _per_bridge(spec) + 1
 
 
 def fleet(spec: FleetSpec, rng_for: RandomFor) -> Sequence[Lock]:
@@ -65,11 +79,11 @@ def fleet(spec: FleetSpec, rng_for: RandomFor) -> Sequence[Lock]:
     """
     if problems := _problems(spec.options):
         raise ConfigError(tuple(problems))
-    bridges, per_bridge = _bridges(spec), _per_bridge(spec)
+    bridges = _bridges(spec)
     locks = []
-    for number in range(spec.count):
-        bridge = bridges[number // per_bridge]
-        name = str(_FIRST_ID + number)
+    for number in spec.members:
+        bridge = bridges[atom(spec, number)]
+        name = str(_FIRST_ID + number - 1)
         lock = bridge.locks[name] = Lock(name, rng_for(name), bridge)
         locks.append(lock)
     return locks
@@ -80,7 +94,7 @@ def gateway_settings(spec: FleetSpec, at: Addresses) -> Mapping[str, object]:
     auth = spec.options.get("auth", "encrypted")
     bridges = [
         {"url": at.hubs[bridge.name], "token": bridge.token, "auth": auth}
-        for bridge in _bridges(spec)
+        for bridge in _bridges(spec).values()
         if bridge.name in at.hubs
     ]
     settings: dict[str, object] = {"bridges": bridges}

@@ -10,12 +10,12 @@ times they take are guesses of ours; everything on the wire has its source in `a
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from random import Random
 from typing import Any, Final
 
 from devices.errors import ConfigError
 from vendors.sim import (
     Addresses,
+    Chance,
     Effects,
     FleetSpec,
     Hub,
@@ -30,38 +30,23 @@ from vendors.sim import (
 )
 from vendors.uhppote import packets
 from vendors.uhppote.answers import Door, Memory, answer
+from vendors.uhppote.habits import COURIER, FAULTS, HABITS, QUIET_FAULTS, WORLD
 from vendors.uhppote.ring import RECORDS_MAX, Record, Ring
 
-#: Rates per panel and day.
-HABITS: Final[Mapping[str, float]] = {
-    "enter": 8.0,
-    "exit_button": 5.0,
-    "stranger": 1.0,
-    "no_rights": 1.0,
-    "hold_open": 0.3,
-    "force": 0.1,
-}
+__all__ = [
+    "COURIER",
+    "FAULTS",
+    "HABITS",
+    "OF_ONE",
+    "QUIET_FAULTS",
+    "WORLD",
+    "SimPanel",
+    "fleet",
+    "gateway_settings",
+]
 
-#: What these panels, and the networks they hang on, are known to do wrong.
-FAULTS: Final[Mapping[str, str]] = {
-    "power_failure": "dead until the power is back; then record 28 (uhppoted reasons)",
-    "pushes_lost": "events are recorded and no push arrives (uhppoted FAQ 3: container bridges)",
-    "forgets_settings": "factory defaults: no listener, no door records (uhppote-core#2)",
-    "ring_full": "the oldest block of records is erased (uhppote-simulator events.log)",
-    "ring_erased": "all records are gone and the index begins at 1 (a replaced board)",
-    "clock_wrong": "the clock is an hour behind: local time without a zone, set by hosts",
-    "clock_reset": "the clock stands in the year 2000 (an empty buffer battery)",
-    "dead_strike": "a door is opened, granted and recorded, and its relay does not move",
-    "refuses": "0x40 is answered with a no",
-    "repeats": "every reply arrives twice (UDP)",
-    "strays": "a reply of another panel arrives before each reply (uhppoted FAQ 2)",
-    "system_error": "the system error byte is set",
-}
-#: Those that a gateway at work cannot notice at the first device of a fleet.
-QUIET_FAULTS: Final[Mapping[str, str]] = {
-    "ring_full": "records are erased that a gateway at work has long read",
-}
-
+#: Options in which panels of a fleet may differ; there are no others.
+OF_ONE: Final = frozenset({"doors", "ring_records"})
 _SERIAL_BASE: Final = 405_000_000
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 -- a panel's clock knows no zone
 _OPENS_MS: Final = (300, 1_500)
@@ -101,7 +86,7 @@ class SimPanel:
     session: MqttSession | None = None
     hub: Hub | None = None
 
-    def __init__(self, serial: int, doors: int, records_max: int, rng: Random) -> None:
+    def __init__(self, serial: int, doors: int, records_max: int, rng: Chance) -> None:
         self.name = str(serial)
         self.serial: int | None = serial
         self.memory = Memory()
@@ -157,9 +142,14 @@ class SimPanel:
 
     def act(self, habit: str, now_ms: int) -> Effects:
         """One of `HABITS`, or `fault:<name>` / `heal:<name>`."""
-        verb, fault = deed(habit, FAULTS)
+        verb, fault = deed(habit, FAULTS, WORLD)
         if verb:
-            {"fault": self._break, "heal": self._heal}[verb](fault, now_ms)
+            {
+                "fault": self._break,
+                "heal": self._heal,
+                "clock": self._drift,
+                "firmware": self._update,
+            }[verb](fault, now_ms)
         else:
             number = self._rng.choice(list(self.doors))
             if self._powered:
@@ -313,6 +303,8 @@ class SimPanel:
     def _alarm(self, reason: int, alarm: str, number: int, now_ms: int) -> None:
         if self.memory.special_events:
             self.doors[number].alarm = alarm
+            # Told again, whether or not somebody saw in between that the last one was over.
+            self._seen.pop(f"door.{number}.alarm", None)
             self._record(now_ms, _ALARM, reason, number)
 
     # --- people ---
@@ -378,6 +370,20 @@ class SimPanel:
         self._open(number, now_ms)
         self._alarm(38, "DoorForcedOpen", number, now_ms)
         self._plans["shut", number] = now_ms + self._rng.randint(*_STAYS_OPEN_MS)
+
+    # --- the world ---
+
+    def _drift(self, ms: str, now_ms: int) -> None:
+        """Its clock runs so much faster than time; whoever sets it sets that right."""
+        self._clock_ahead += timedelta(milliseconds=int(ms))
+        self._truth("clock_skew_s", self._skew_s(), now_ms, sent=False)
+
+    def _update(self, version: str, now_ms: int) -> None:
+        """It runs this from now on: `8.92` is told as two bytes of decimal digits."""
+        del now_ms
+        major, _, minor = version.partition(".")
+        self._firmware = bytes.fromhex(f"{major:0>2}{minor:0>2}")
+        self.memory.firmware = self._firmware
 
     # --- what goes wrong ---
 
@@ -446,18 +452,30 @@ def fleet(spec: FleetSpec, rng_for: RandomFor) -> Sequence[SimPanel]:
     Raises:
         ConfigError: an option that there is not, or a value that it cannot have.
     """
-    doors = _option(spec, "doors", 4, 4)
-    records_max = _option(spec, "ring_records", RECORDS_MAX, RECORDS_MAX)
-    if strange := sorted(set(spec.options) - {"doors", "ring_records"}):
-        raise ConfigError(
-            (f"uhppote: options {', '.join(strange)}; there are doors, ring_records",)
-        )
-    serials = range(_SERIAL_BASE + 1, _SERIAL_BASE + 1 + spec.count)
-    return [SimPanel(serial, doors, records_max, rng_for(str(serial))) for serial in serials]
+    for options in spec.mixes:
+        if strange := sorted(set(options) - OF_ONE):
+            raise ConfigError(
+                (f"uhppote: options {', '.join(strange)}; there are doors, ring_records",)
+            )
+        _doors(options), _records(options)
+    panels = []
+    for number in spec.members:
+        serial, options = _SERIAL_BASE + number, spec.options_of(number)
+        rng = rng_for(str(serial))
+        panels.append(SimPanel(serial, _doors(options), _records(options), rng))
+    return panels
 
 
-def _option(spec: FleetSpec, name: str, absent: int, maximum: int) -> int:
-    value = spec.options.get(name, absent)
+def _doors(options: Mapping[str, object]) -> int:
+    return _option(options, "doors", 4, 4)
+
+
+def _records(options: Mapping[str, object]) -> int:
+    return _option(options, "ring_records", RECORDS_MAX, RECORDS_MAX)
+
+
+def _option(options: Mapping[str, object], name: str, absent: int, maximum: int) -> int:
+    value = options.get(name, absent)
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= maximum:
         raise ConfigError((f"uhppote: option {name}: {value!r}; use 1 to {maximum}",))
     return value
@@ -466,11 +484,14 @@ def _option(spec: FleetSpec, name: str, absent: int, maximum: int) -> int:
 def gateway_settings(spec: FleetSpec, at: Addresses) -> Mapping[str, object]:
     """A cell that polls every panel at their common socket and listens beside it."""
     host = at.datagrams.partition(":")[0]
-    doors = _option(spec, "doors", 4, 4)
     return {
         "panels": [
-            {"serial": _SERIAL_BASE + number, "address": at.datagrams, "doors": doors}
-            for number in range(1, spec.count + 1)
+            {
+                "serial": _SERIAL_BASE + number,
+                "address": at.datagrams,
+                "doors": _doors(spec.options_of(number)),
+            }
+            for number in spec.members
         ],
         "bind": f"{host}:0",
         "listener": f"{host}:0",

@@ -8,6 +8,7 @@ Topics that we publish to name a lock by its address: no rename sends a command 
 """
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Final
 from zlib import crc32
@@ -78,6 +79,7 @@ class Zigbee2MqttAdapter:
         self._names: Mapping[str, bridge.Lock] = {}
         self._watches: dict[str, Watch] = {}
         self._linked = False
+        self._stirred = asyncio.Event()
         self._bridge_up: bool | None = None
         #: When the bridge last said, live, that it is there.
         self._online_at_ms: int | None = None
@@ -107,11 +109,13 @@ class Zigbee2MqttAdapter:
         self._bridge_up = None
         self._online_at_ms = None
         self._gap()
+        self._stirred.set()
         self._port.link(up=link.up, reason=link.reason)
 
     def _overhear(self, frames: Sequence[Frame]) -> Sequence[Frame]:
         """Of everything below the base topic, what concerns a lock, under its address."""
         found: list[Frame] = []
+        self._stirred.set()
         for frame in frames:
             if not frame.source.startswith(self._base):
                 continue
@@ -269,14 +273,29 @@ class Zigbee2MqttAdapter:
         return self._port.now_ms() + self._settings.poll_interval_s * 1_000
 
     async def _ask_forever(self) -> None:
-        """Ask each lock when it is due."""
+        """Ask each lock when it is due, at the next tick of a clock that nothing else moves."""
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
         while True:
-            await asyncio.sleep(_TICK_S)
+            await self._until_due()
+            self._stirred.clear()
+            await asyncio.sleep(_TICK_S - (loop.time() - began_s) % _TICK_S)
             if not self._linked or self._bridge_up is False:
                 continue
             now_ms = self._port.now_ms()
             for watch in list(self._watches.values()):
                 self._look_after(watch, now_ms)
+
+    async def _until_due(self) -> None:
+        """Until something is asked or to be asked, or anything was heard or wanted."""
+        watches = self._watches.values()
+        if any(watch.slot is not None or watch.heard.question is not None for watch in watches):
+            return
+        due_ms = min((watch.ask_at_ms for watch in watches), default=None)
+        wait_s = None if due_ms is None else (due_ms - self._port.now_ms()) / 1000
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._stirred.wait()
 
     def _look_after(self, watch: Watch, now_ms: int) -> None:
         """Count an answer that did not come, and ask again when it is time."""
@@ -312,6 +331,7 @@ class Zigbee2MqttAdapter:
             return False
         watch.asked_at_ms, watch.asked_for = now_ms, part
         heard.question = Question(part, now_ms)
+        self._stirred.set()
         return True
 
     async def refresh(self, device: str) -> None:
@@ -361,6 +381,7 @@ class Zigbee2MqttAdapter:
             await self._must_be_free(watch, part, command)
         wanted = _WANTED[command.name]
         watch.slot = Slot(part, self._port.now_ms() + _SLOT_MS, wanted)
+        self._stirred.set()
         await self._set(watch, "pin_code", part, {"pin_code": pin}, command)
 
     async def _must_be_free(self, watch: Watch, part: str, command: Command) -> None:

@@ -6,10 +6,9 @@ its event (the converters say "within the same second").
 
 import json
 from collections.abc import Mapping
-from random import Random
 from typing import Any, Final
 
-from vendors.sim import Effects, Hub, MqttSession, Publish, Truth, deed
+from vendors.sim import Chance, Effects, Hub, MqttSession, Publish, Truth, deed
 from vendors.zigbee2mqtt.coordinator import Bridge
 from vendors.zigbee2mqtt.models import Model
 from vendors.zigbee2mqtt.telling import HALF, LOCKED, SEEN, UNLOCKED, Telling
@@ -45,6 +44,8 @@ FAULTS: Final[Mapping[str, str]] = {
     "null_state": "lockState null reads UNLOCK, without lock_state (converter table)",
     "state_lags": "the event comes, the state stays until asked (Koenkk/zigbee2mqtt#22779)",
 }
+#: What of the world around them they tell.
+WORLD: Final = frozenset({"battery"})
 
 _LISTEN_MS: Final = (200, 1_500)
 _TRAVEL_MS: Final = (800, 2_000)
@@ -87,11 +88,13 @@ class Lock(Telling):
 
     session: MqttSession | None = None
     serial: int | None = None
+    #: Whether somebody else says what is left of its battery.
+    _drained = False
 
     def __init__(  # noqa: PLR0913 -- by keyword, from one place
         self,
         name: str,
-        rng: Random,
+        rng: Chance,
         *,
         bridge: Bridge,
         friendly: str,
@@ -145,8 +148,12 @@ class Lock(Telling):
 
     def act(self, habit: str, now_ms: int) -> Effects:
         """One of `HABITS`, or `fault:<name>` / `heal:<name>`."""
-        verb, fault = deed(habit, FAULTS)
-        if verb:
+        verb, fault = deed(habit, FAULTS, WORLD)
+        if verb == "battery":
+            self._drained = True
+            self._battery = int(fault)
+            self._discharge(now_ms)
+        elif verb:
             {"fault": self._break, "heal": self._heal}[verb](fault, now_ms)
         else:
             if habit not in HABITS:
@@ -435,8 +442,10 @@ class Lock(Telling):
 
     def _discharge(self, now_ms: int) -> None:
         """A battery report; it carries along whatever the bridge remembers of the bolt."""
-        self._battery = max(10, self._battery - self._rng.randint(0, 1))
-        self._publish({"battery": self._battery}, now_ms)
+        if not self._drained:
+            self._battery = max(10, self._battery - self._rng.randint(0, 1))
+        if "dead_battery" not in self._faults:
+            self._publish({"battery": self._battery}, now_ms)
 
     # --- what goes wrong ----------------------------------------------------------------------
 

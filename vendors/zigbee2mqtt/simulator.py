@@ -12,13 +12,20 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from devices.errors import ConfigError
-from vendors.sim import Addresses, FleetSpec, RandomFor
+from vendors.sim import Addresses, FleetSpec, RandomFor, one_hub
 from vendors.zigbee2mqtt import lock, models
 from vendors.zigbee2mqtt.coordinator import Bridge
 
 HABITS: Final = lock.HABITS
 FAULTS: Final = lock.FAULTS
+WORLD: Final = lock.WORLD
+#: How somebody at the door opens and closes it.
+COURIER: Final = ("keypad_unlock", "one_touch_lock")
+OF_ONE: Final = frozenset({"expose_pin", "models"})
 _OPTIONS: Final = ("availability", "base_topic", "expose_pin", "homeassistant", "models")
+
+#: One bridge.
+atom = one_hub
 
 
 def fleet(spec: FleetSpec, rng_for: RandomFor) -> Sequence[lock.Lock]:
@@ -30,7 +37,34 @@ def fleet(spec: FleetSpec, rng_for: RandomFor) -> Sequence[lock.Lock]:
     Raises:
         ConfigError: an option that does not exist, or not so.
     """  # noqa: D205 -- one sentence
-    options = spec.options
+    for mix in spec.mixes:
+        _check(mix)
+    bridge = Bridge(
+        str(spec.options.get("base_topic", "zigbee2mqtt")),
+        availability=spec.options.get("availability") is True,
+        homeassistant=spec.options.get("homeassistant", True) is True,
+    )
+    locks = []
+    for number in spec.members:
+        options = spec.options_of(number)
+        name = f"0x000d6f00{number:08x}"
+        friendly = {1: f"Front Door {number}", 2: f"hall/Door {number}"}.get(number % 3, name)
+        dealt = options.get("models", list(models.MODELS))
+        assert isinstance(dealt, list)
+        locks.append(
+            lock.Lock(
+                name,
+                rng_for(name),
+                bridge=bridge,
+                friendly=friendly,
+                model=models.MODELS[dealt[(number - 1) % len(dealt)]],
+                expose_pin=options.get("expose_pin") is True,
+            )
+        )
+    return locks
+
+
+def _check(options: Mapping[str, object]) -> None:
     problems = [
         f"option {name}; there are {', '.join(_OPTIONS)}" for name in options.keys() - _OPTIONS
     ]
@@ -44,28 +78,6 @@ def fleet(spec: FleetSpec, rng_for: RandomFor) -> Sequence[lock.Lock]:
     ]
     if problems:
         raise ConfigError(tuple(f"zigbee2mqtt: {problem}" for problem in sorted(problems)))
-    assert isinstance(dealt, list)
-    bridge = Bridge(
-        str(options.get("base_topic", "zigbee2mqtt")),
-        availability=options.get("availability") is True,
-        homeassistant=options.get("homeassistant", True) is True,
-    )
-    locks = []
-    for number in range(1, spec.count + 1):
-        name = f"0x000d6f00{number:08x}"
-        friendly = {1: f"Front Door {number}", 2: f"hall/Door {number}"}.get(number % 3, name)
-        model = models.MODELS[dealt[(number - 1) % len(dealt)]]
-        locks.append(
-            lock.Lock(
-                name,
-                rng_for(name),
-                bridge=bridge,
-                friendly=friendly,
-                model=model,
-                expose_pin=options.get("expose_pin") is True,
-            )
-        )
-    return locks
 
 
 #: How often the gateway of a simulated fleet asks: its batteries cost nothing.

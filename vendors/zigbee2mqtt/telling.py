@@ -7,11 +7,10 @@ line of the log, with the document in it).
 
 import json
 from collections.abc import Mapping
-from random import Random
 from typing import Any, Final
 
 from devices.reading import Value
-from vendors.sim import Effects, Message, Publish, Truth
+from vendors.sim import Chance, Effects, Message, Publish, Truth
 from vendors.zigbee2mqtt.coordinator import Bridge
 from vendors.zigbee2mqtt.models import Model
 
@@ -36,7 +35,7 @@ class Telling:
     """One lock in the memory of its bridge."""
 
     def __init__(
-        self, name: str, rng: Random, *, bridge: Bridge, friendly: str, model: Model
+        self, name: str, rng: Chance, *, bridge: Bridge, friendly: str, model: Model
     ) -> None:
         self.name = name
         self.friendly = friendly

@@ -23,6 +23,8 @@ FAULTS: Final[Mapping[str, str]] = {
     "bolt_silent": "Z8: boltStatus silently stops (domoticz/domoticz#6377)",
     "report_lost": "Z9: the assumed mode comes before any motion, and no report after it (traced)",
 }
+#: What of the world around them they tell.
+WORLD: Final = frozenset({"battery", "firmware"})
 
 _GARBLED: Final = "000000"
 _EXTRA_SLOT: Final = 5
@@ -34,11 +36,17 @@ class FaultyLock(Lock):
 
     def act(self, habit: str, now_ms: int) -> Effects:
         """A habit, or `fault:<name>` / `heal:<name>`."""
-        verb, fault = deed(habit, FAULTS)
+        verb, fault = deed(habit, FAULTS, WORLD)
         if not verb:
             return super().act(habit, now_ms)
         self.now_ms = now_ms
-        {"fault": self._break, "heal": self._heal}[verb](fault, now_ms)
+        if verb == "battery":
+            self._drained = True
+            self._left(int(fault), now_ms)
+        elif verb == "firmware":
+            self.firmware = fault
+        else:
+            {"fault": self._break, "heal": self._heal}[verb](fault, now_ms)
         return self.effects()
 
     def _break(self, fault: str, now_ms: int) -> None:

@@ -12,10 +12,9 @@ guesses of ours.
 """
 
 from collections.abc import Mapping
-from random import Random
 from typing import Any, Final
 
-from vendors.sim import Effects, Hub, MqttSession, Publish, Truth
+from vendors.sim import Chance, Effects, Hub, MqttSession, Publish, Truth
 from vendors.zwave_js.memory import (
     ACCESS,
     ALIVE,
@@ -59,6 +58,8 @@ _OPEN_MS: Final = (2_000, 30_000)
 _RELOCK_MS: Final = (15_000, 45_000)
 _FREED_MS: Final = (10_000, 40_000)
 _SLOTS: Final = (1, 2, 3, 4)
+# What a lock calls low is its own affair; a guess of ours.
+_LOW_PCT: Final = 10
 _OK: Final = {"status": 254}
 _NO_ACK: Final = {
     "errorCode": "zwave_error",
@@ -73,8 +74,10 @@ class Lock(Memory):
 
     serial: int | None = None
     session: MqttSession | None = None
+    #: Whether somebody else says what is left of its battery.
+    _drained = False
 
-    def __init__(self, number: int, name: str, rng: Random, network: Network, hub: Hub) -> None:
+    def __init__(self, number: int, name: str, rng: Chance, network: Network, hub: Hub) -> None:
         super().__init__(number, name, network)
         self.hub: Hub | None = hub
         self.faults: set[str] = set()
@@ -395,6 +398,14 @@ class Lock(Memory):
             self._operate(2, now_ms)
 
     def _drain(self, now_ms: int) -> None:
-        level = max(5, self.values[BATTERY, "level", None] - 1)
-        self._set((BATTERY, "level", None), level)
-        self._truth("battery_pct", level, now_ms)
+        if not self._drained:
+            self._left(max(5, self.values[BATTERY, "level", None] - 1), now_ms)
+
+    def _left(self, percent: int, now_ms: int) -> None:
+        """A battery report: the driver tells what is left of it, and whether that is little."""
+        self._set((BATTERY, "level", None), percent)
+        self._truth("battery_pct", percent, now_ms)
+        low = percent <= _LOW_PCT
+        if low != self.values[BATTERY, "isLow", None]:
+            self._set((BATTERY, "isLow", None), low)
+        self._truth("power_level", "Critical" if low else "OK", now_ms)

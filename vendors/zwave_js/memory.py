@@ -70,6 +70,8 @@ class Network(Protocol):
 class Memory:
     """A driver's values of one lock, what is said of them, and what that makes true."""
 
+    firmware = "1.0"
+
     def __init__(self, number: int, name: str, network: Network) -> None:
         self.number = number
         self.name = name
@@ -161,7 +163,8 @@ class Memory:
             self._mode_truths(values[MODE], bolt, now_ms)
         self._truth("door_state", "DoorOpen" if values[DOOR_STATE] == 22 else "DoorClosed", now_ms)  # noqa: PLR2004 -- the notification's number
         self._truth("battery_pct", values[BATTERY, "level", None], now_ms)
-        self._truth("power_level", "OK", now_ms)
+        low = values[BATTERY, "isLow", None]
+        self._truth("power_level", "Critical" if low else "OK", now_ms)
         self._truth("reachability", _REACH[self.status], now_ms)
         for (cc, name, slot), value in values.items():
             if (cc, name) == (USER_CODE, "userIdStatus"):

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from devices.errors import ConfigError
-from vendors.sim import Addresses, FleetSpec, RandomFor
+from vendors.sim import Addresses, FleetSpec, RandomFor, one_hub
 from vendors.zwave_js import faulty
 from vendors.zwave_js.faulty import FaultyLock
 from vendors.zwave_js.gateway import Gateway
@@ -29,10 +29,16 @@ HABITS: Final[Mapping[str, float]] = {
     "battery": 0.3,
 }
 FAULTS: Final = faulty.FAULTS
+WORLD: Final = faulty.WORLD
+#: How somebody at the door opens and closes it.
+COURIER: Final = ("come_home", "leave")
 
 #: Node 1 is the controller; a classic network ends at 232, Long Range goes from 256 to 4000.
 _NODES: Final = (*range(2, 233), *range(256, 4_001))
 _TRANSPORTS: Final = ("websocket", "mqtt")
+
+#: One network, one server.
+atom = one_hub
 
 
 def fleet(spec: FleetSpec, rng_for: RandomFor) -> Sequence[FaultyLock]:
@@ -54,9 +60,10 @@ def fleet(spec: FleetSpec, rng_for: RandomFor) -> Sequence[FaultyLock]:
     server: Server | Gateway = Server(f"{spec.prefix}-server")
     if transport == "mqtt":
         server = Gateway(spec.prefix)
-    for number in _NODES[: spec.count]:
-        name = device_of(number)
-        server.locks[number] = FaultyLock(number, name, rng_for(name), server, server)
+    for number in spec.members:
+        node = _NODES[number - 1]
+        name = device_of(node)
+        server.locks[node] = FaultyLock(node, name, rng_for(name), server, server)
     return [lock for lock in server.locks.values() if isinstance(lock, FaultyLock)]
 
 

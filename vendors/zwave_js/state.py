@@ -147,7 +147,11 @@ def dump(lock: Memory, schema: int) -> Mapping[str, Any]:
         {"id": cc, "name": CLASS_NAMES[cc], "version": version, "isSecure": True}
         for cc, version in _VERSIONS.items()
     ]
-    return {**_base(lock.number, lock.status, classes, kind), "values": list(_values(lock))}
+    return {
+        **_base(lock.number, lock.status, classes, kind),
+        "firmwareVersion": lock.firmware,
+        "values": list(_values(lock)),
+    }
 
 
 def _values(lock: Memory) -> Iterator[Mapping[str, Any]]:

@@ -81,3 +81,14 @@ def test_the_wall_clock_follows_the_loop() -> None:
         return [at_ms - 1_767_571_200_000 for at_ms in seen]
 
     assert run(main()) == [0, 0, 1, 1501]
+
+
+def test_a_century_passes() -> None:
+    """A float that counts seconds knows no nanoseconds after half a year."""
+    seconds = 100 * 365 * 86_400
+
+    async def main() -> float:
+        await asyncio.sleep(seconds)
+        return asyncio.get_running_loop().time()
+
+    assert run(main()) == pytest.approx(seconds, abs=1e-5)

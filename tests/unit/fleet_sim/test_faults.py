@@ -1,7 +1,7 @@
 """What each fault of a link does to one message, and whom an act strikes."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from random import Random
 from typing import Any, Final
 
@@ -80,10 +80,12 @@ def test_what_a_fault_takes_is_what_it_is_made_of(name: str) -> None:
 class Device:
     """Says what it is told to."""
 
-    name = "d1"
     session = None
     serial = 1
     heard = 0
+
+    def __init__(self, name: str = "d1") -> None:
+        self.name = name
 
     def receive(self, _message: object, _now_ms: int) -> Effects:
         self.heard += 1
@@ -107,8 +109,10 @@ class Host:
     """A run that goes by hand."""
 
     seed = 1
-    pace = 1.0
+    pace = 1e-9
     in_flight_ms = 0.0
+    recalls = True
+    journal = None
 
     def __init__(self) -> None:
         self.clock_ms = 0.0
@@ -116,11 +120,17 @@ class Host:
         self.agenda = self
         self.sent: list[tuple[bytes, Any]] = []
 
-    def at(self, _at_ms: int, _what: object) -> None:
-        """Nobody does anything by himself here."""
+    def at(self, at_ms: int, what: Callable[[int], None]) -> None:
+        """What is due within the test; nobody does anything by himself here."""
+        if at_ms - self.clock_ms < 10_000:
+            wait_s = (at_ms - self.clock_ms) / 1000
+            asyncio.get_running_loop().call_later(wait_s, what, at_ms)
 
     def now_ms(self) -> float:
         return self.clock_ms
+
+    def later(self, wait_ms: float, what: Callable[[], None]) -> None:
+        asyncio.get_running_loop().call_later(wait_ms / 1000, what)
 
     def datagram(self, payload: bytes, address: tuple[str, int]) -> None:
         self.sent.append((payload, address))
@@ -152,7 +162,7 @@ def unit() -> Unit:
 
 def tell(unit: Unit, value: str) -> None:
     unit.apply(
-        Effects([Publish("t", value.encode())], [Truth("d1", "door", value, 0)], None),
+        Effects([Publish("t", value.encode())], [Truth("d1", "door", value, 0)], None), "wake"
     )
 
 
@@ -224,9 +234,9 @@ def test_a_hung_device_hears_nothing_and_is_made_to_connect_anew(unit: Unit) -> 
 
 
 def test_datagrams_go_to_whoever_asked_or_listens(unit: Unit) -> None:
-    unit.apply(Effects([Reply(b"nobody asked")]))
+    unit.apply(Effects([Reply(b"nobody asked")]), "wake")
     unit.answer = ("10.0.0.1", 5)
-    unit.apply(Effects([Reply(b"r"), Push(b"p", ("10.0.0.2", 6))]))
+    unit.apply(Effects([Reply(b"r"), Push(b"p", ("10.0.0.2", 6))]), "wake")
 
     assert unit.fleet.sent == [(b"r", ("10.0.0.1", 5)), (b"p", ("10.0.0.2", 6))]  # type: ignore[attr-defined]
 
@@ -236,7 +246,11 @@ def test_datagrams_go_to_whoever_asked_or_listens(unit: Unit) -> None:
 
 def units(count: int) -> list[Unit]:
     host = Host()
-    return [Unit(host, Population(), Device()) for _ in range(count)]  # type: ignore[arg-type]
+    return [Unit(host, Population(), Device(f"d{number}")) for number in range(count)]  # type: ignore[arg-type]
+
+
+def there(units: list[Unit]) -> list[acts.Resident]:
+    return [acts.Resident(unit, number) for number, unit in enumerate(units, 1)]
 
 
 def make_act(**more: Any) -> Act:
@@ -244,16 +258,49 @@ def make_act(**more: Any) -> Act:
     return Act.model_validate({**given, **more}).model_copy(update={"vendor": "acme"})
 
 
-@pytest.mark.parametrize(("share", "count"), [(1.0, 20), (0.5, 10), (0.01, 1)])
-def test_an_act_strikes_its_share_and_one_at_least(share: float, count: int) -> None:
-    fleet = units(20)
+@pytest.mark.parametrize(
+    ("share", "least", "most"), [(1.0, 400, 400), (0.5, 170, 230), (0.01, 1, 12)]
+)
+def test_an_act_strikes_about_its_share(share: float, least: int, most: int) -> None:
+    fleet = there(units(400))
 
     chosen = acts.struck(make_act(share=share), "0", 7, fleet)
 
-    assert len(chosen) == count
+    assert least <= len(chosen) <= most
     assert chosen == acts.struck(make_act(share=share), "0", 7, fleet)
-    if 1 < count < 20:
+    if share < 1:
         assert chosen != acts.struck(make_act(share=share), "0", 8, fleet)
+
+
+def test_who_is_struck_does_not_depend_on_who_else_is_there() -> None:
+    fleet = there(units(40))
+    some = fleet[::3]
+
+    chosen = acts.struck(make_act(share=0.5), "0", 7, fleet)
+
+    assert acts.struck(make_act(share=0.5), "0", 7, some) == [
+        unit for unit, _, _ in some if unit in chosen
+    ]
+
+
+def test_the_first_is_struck_if_nobody_else_is() -> None:
+    fleet = there(units(9))
+    act = make_act(share=0.000001)
+
+    assert acts.struck(act, "0", 7, fleet) == [fleet[0].unit]
+    assert acts.struck(act, "0", 7, fleet[1:]) == []  # it is in another shard
+    assert acts.struck(act, "0", 7, fleet, first=4) == [fleet[3].unit]
+
+
+def test_an_act_at_a_site_strikes_nobody_elsewhere() -> None:
+    fleet = [
+        acts.Resident(unit, number, "north" if number < 4 else "south")
+        for unit, number, _ in there(units(9))
+    ]
+
+    chosen = acts.struck(make_act(site="south"), "0", 7, fleet, first=4)
+
+    assert chosen == [unit for unit, number, _ in fleet if number >= 4]
 
 
 def test_an_act_that_follows_another_at_once_begins_after_its_end() -> None:

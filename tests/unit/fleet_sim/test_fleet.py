@@ -1,20 +1,20 @@
 """A fleet's people: rates as in life, and no device moves another's chance."""
 
 from collections import Counter
-from random import Random
 from typing import Any, Final
 
 import pytest
 
-from fleet_sim.fleet import Agenda, Habits, Population, polled
+from fleet_sim.chance import stream
+from fleet_sim.fleet import Agenda, Population, polled
+from fleet_sim.habits import Habits, Manner
 from vendors import registry
 
 EPOCH_MS: Final = 1_767_571_200_000
 DAY_MS: Final = 86_400_000
 
 
-class Module:
-    HABITS: Final = {"open": 3.0, "look": 1.0}
+HABITS: Final = {"open": 3.0, "look": 1.0, "never": 0.0}
 
 
 def life(population: Population, index: int) -> list[Any]:
@@ -50,9 +50,9 @@ def test_whom_the_gateway_asks() -> None:
 
 
 def test_people_do_things_as_often_as_in_life() -> None:
-    habits = Habits(Module(), Random(5), pace=1.0)  # type: ignore[arg-type]
+    habits = Habits(Manner(HABITS), stream(5, "people"))
 
-    gaps_ms = [habits.gap_ms(1.0) for _ in range(4000)]
+    gaps_ms = [habits.gap_ms(1.0, EPOCH_MS) or 0 for _ in range(4000)]
     picked = Counter(habits.pick() for _ in range(4000))
 
     assert sum(gaps_ms) / len(gaps_ms) == pytest.approx(DAY_MS / 4, rel=0.05)
@@ -60,10 +60,16 @@ def test_people_do_things_as_often_as_in_life() -> None:
 
 
 def test_a_pace_and_a_factor_make_it_more() -> None:
-    usual = Habits(Module(), Random(5), pace=1.0)  # type: ignore[arg-type]
-    busy = Habits(Module(), Random(5), pace=10.0)  # type: ignore[arg-type]
+    usual = Habits(Manner(HABITS), stream(5, "people"))
+    busy = Habits(Manner(HABITS, pace=10.0), stream(5, "people"))
+    gap_ms = busy.gap_ms(2.0, EPOCH_MS)
+    assert gap_ms is not None
 
-    assert usual.gap_ms(1.0) == pytest.approx(busy.gap_ms(2.0) * 20, rel=0.01)
+    assert usual.gap_ms(1.0, EPOCH_MS) == pytest.approx(gap_ms * 20, rel=0.01)
+
+
+def test_where_nobody_does_anything_nothing_is_planned() -> None:
+    assert Habits(Manner({"never": 0.0}), stream(5, "people")).gap_ms(1.0, EPOCH_MS) is None
 
 
 def test_an_agenda_does_what_is_due_in_order_and_nothing_else() -> None:

@@ -100,7 +100,7 @@ class Bridge:
 class Host:
     """A `unit.Host` in simulated time, and the web between hubs and whoever asks."""
 
-    seed, pace, in_flight_ms = 1, 1e-9, 0.0
+    seed, pace, in_flight_ms, journal, recalls = 1, 1e-9, 0.0, None, True
 
     def __init__(self, *, tls: bool = False) -> None:
         self.ledger = Ledger()
@@ -114,6 +114,9 @@ class Host:
 
     def now_ms(self) -> float:
         return asyncio.get_running_loop().time() * 1_000
+
+    def later(self, wait_ms: float, what: Callable[[], None]) -> None:
+        asyncio.get_running_loop().call_later(wait_ms / 1000, what)
 
     def datagram(self, *_: object) -> None:
         raise AssertionError
@@ -343,9 +346,9 @@ def test_a_flood_does_not_repeat_what_never_got_out() -> None:
         await asyncio.sleep(1)
         unit = host.units[0]
         unit.fault = faults.Silence()
-        unit.apply(Effects([Publish("a/mode", b"unheard", retain=True)]))
+        unit.apply(Effects([Publish("a/mode", b"unheard", retain=True)]), "wake")
         unit.fault = None
-        unit.apply(Effects([Publish("a/door", b"heard", retain=True)]))
+        unit.apply(Effects([Publish("a/door", b"heard", retain=True)]), "wake")
         unit.strike(faults.Flood(20.0))
         for at_ms in range(2_000, 12_000, 10):
             host.agenda.run(at_ms)
@@ -359,7 +362,7 @@ def test_a_flood_does_not_repeat_what_the_hub_has_said_anew() -> None:
     async def story(host: Host) -> None:
         link = host.hub.link = Broker()  # type: ignore[assignment]
         await asyncio.sleep(1)
-        host.units[0].apply(Effects([Publish("a/mode", b"old", retain=True)]))
+        host.units[0].apply(Effects([Publish("a/mode", b"old", retain=True)]), "wake")
         host.hub.apply(HubEffects(messages=[Publish("a/mode", b"new", retain=True)]))
         host.units[0].strike(faults.Flood(20.0))
         for at_ms in range(2_000, 12_000, 10):

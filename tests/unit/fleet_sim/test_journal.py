@@ -8,7 +8,7 @@ import pytest
 
 from devices.errors import ConfigError
 from fleet_sim.journal import Digest, Journal, merge
-from vendors.sim import Effects, Publish, Reply, Truth, Webhook
+from vendors.sim import Effects, Publish, Push, Reply, Truth, Webhook, WsText
 
 AT = 1_767_571_200_000
 OPENED = Effects(
@@ -50,6 +50,8 @@ def test_a_line_tells_what_was_done_what_became_true_and_what_was_sent() -> None
         ("hub", Effects(), False),
         ("received", Effects(), False),
         ("received", Effects((Reply(b"status"),)), False),
+        ("received", Effects((), (Truth("a", "position", "Open", AT, sent=False),)), False),
+        ("wake", Effects((WsText("peer/1", "an answer"),)), False),
         ("received", OPENED, True),
         ("wake", OPENED, True),
     ],
@@ -61,7 +63,7 @@ def test_what_changes_nothing_and_was_nobodys_deed_is_no_line(
 
 
 def test_the_hash_is_of_what_was_said_and_not_of_to_whom() -> None:
-    def of(*messages: Publish | Webhook | Reply) -> object:
+    def of(*messages: Publish | Webhook | Push) -> object:
         (line,), _ = written((AT, "v/a", 1, "wake", Effects(messages)))
         return line["hash"]
 
@@ -69,7 +71,9 @@ def test_the_hash_is_of_what_was_said_and_not_of_to_whom() -> None:
     assert of(Webhook("http://127.0.0.1:4000", b"x")) != of(Webhook("http://127.0.0.1:4000", b"y"))
     assert of(Publish("a", b"x")) != of(Publish("b", b"x"))
     assert of(Publish("a", b"x")) != of(Publish("a", b"x", retain=True))
-    assert of(Reply(b"x"), Reply(b"y")) != of(Reply(b"y"), Reply(b"x"))
+    assert of(Publish("a", b"x"), Publish("a", b"y")) != of(Publish("a", b"y"), Publish("a", b"x"))
+    # To a listener: it holds the number of that conversation.
+    assert of(Publish("a", b"x"), Push(b"y", ("127.0.0.1", 1))) == of(Publish("a", b"x"))
 
 
 def test_lines_of_one_millisecond_stand_by_device_and_number() -> None:

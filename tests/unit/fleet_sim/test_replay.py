@@ -120,7 +120,7 @@ def test_a_recording_without_anything_to_play_says_why(recording: Any) -> None:
     found = replay.read(recording(frame(transport="udp"), frame(transport="udp")))
 
     assert found.frames == []
-    assert dict(found.skipped) == {"udp: only what went over MQTT can be played": 2}
+    assert dict(found.skipped) == {"udp: give --udp to have datagrams sent": 2}
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

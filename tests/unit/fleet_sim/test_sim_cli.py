@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,9 +47,28 @@ def test_every_example_of_the_help_is_a_command_line_that_it_takes() -> None:
         assert parser.parse_args(example.split()).act is not None
 
 
+def test_every_module_of_a_verb_is_in_the_table() -> None:
+    folder = Path(cli.__file__).parent / "verbs"
+
+    shared = {"__init__", "brokers", "common", "outputs"}
+    assert {path.stem for path in folder.glob("*.py")} == {*cli.VERBS, *shared}
+
+
+def test_help_loads_nothing_that_only_a_run_needs() -> None:
+    code = (
+        "import sys; from fleet_sim.cli import build; build().format_help();"
+        "print(*sorted({'aiohttp', 'pydantic', 'orjson', 'rich', 'yaml'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
+    )
+
+    assert done.stdout.split() == []
+
+
 def test_a_shipped_scenario_is_found_by_its_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["check", "quiet_day"]) == cli.OK
-    assert "400 ratgdo" in capsys.readouterr().out
+    assert "1,000 devices" in capsys.readouterr().out
 
 
 def test_faults_are_listed_for_people_and_for_machines(

@@ -193,9 +193,22 @@ async def test_what_is_too_old_gives_way_and_says_so(bench, eventually):
 
 async def test_the_sinks_progress_is_noted_without_an_event(bench, eventually):
     cell = bench()
+    cell.committer._lag_s = 0.2  # noqa: SLF001 -- a minute where time is simulated
     cell.say("d", LockState.LOCKED)
     await eventually(lambda: cell.committer.commits == 1)
 
     cell.cursors["sink"] = 1
 
     await eventually(lambda: cell.store.outbox_rows == 0)
+
+
+async def test_an_acknowledgement_of_what_changed_nothing_waits_for_no_disk(bench, eventually):
+    cell, told = bench(), []
+    cell.say("d", LockState.LOCKED)
+    await eventually(lambda: cell.committer.commits == 1)
+
+    cell.committer.batch.callbacks.append(lambda: told.append(1))
+    cell.committer.wake()
+    await eventually(lambda: told)
+
+    assert cell.committer.commits == 1

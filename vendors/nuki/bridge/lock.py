@@ -11,12 +11,11 @@ developer.nuki.io 4140. The mechanics are those of `vendors.nuki.simulator`.
 
 import json
 from collections.abc import Mapping
-from random import Random
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from devices.reading import Value
-from vendors.nuki.simulator import ACTIONS, SEEN
-from vendors.sim import Effects, Message, MqttSession, Publish, Truth, Webhook
+from vendors.nuki.simulator import ACTIONS, LOW_PCT, SEEN
+from vendors.sim import Chance, Effects, Message, MqttSession, Publish, Truth, Webhook
 
 if TYPE_CHECKING:
     from vendors.nuki.bridge.simulator import Bridge
@@ -29,6 +28,11 @@ HABITS: Final[Mapping[str, float]] = {
     "door": 6.0,
     "lock_n_go": 0.5,
 }
+
+#: What of the world around them they tell.
+WORLD: Final = frozenset({"battery", "firmware"})
+#: How somebody at the door opens and closes it.
+COURIER: Final = ("come_home", "leave")
 
 _TRAVEL_MS: Final = (1_200, 4_000)
 _UNLATCHED_MS: Final = (3_000, 6_000)
@@ -77,8 +81,9 @@ class Lock:
 
     session: MqttSession | None = None
     serial: int | None = None
+    firmware = "4.2.6"
 
-    def __init__(self, name: str, rng: Random, hub: "Bridge") -> None:
+    def __init__(self, name: str, rng: Chance, hub: "Bridge") -> None:
         self.name = name
         self.hub: Bridge = hub
         self.nuki_id = int(name, 16)
@@ -128,7 +133,12 @@ class Lock:
         """One of `HABITS`, or `fault:<name>` / `heal:<name>`; some faults are its bridge's."""
         verb, _, fault = habit.partition(":")
         if fault:
-            {"fault": self._break, "heal": self._heal}[verb](fault, now_ms)
+            {
+                "fault": self._break,
+                "heal": self._heal,
+                "battery": self._drain,
+                "firmware": self._update,
+            }[verb](fault, now_ms)
         elif habit in _PEOPLE:
             if not (self.busy or self.off or self._state in _STUCK):
                 self._start(_PEOPLE[habit], now_ms)
@@ -175,7 +185,7 @@ class Lock:
             "mode": 2,
             "state": self._state,
             "stateName": name,
-            "batteryCritical": self._battery_critical,
+            "batteryCritical": self._low,
             "batteryCharging": False,
             "batteryChargeState": self._battery,
         }
@@ -231,7 +241,7 @@ class Lock:
         axes: dict[str, Value] = {
             "door_state": "DoorOpen" if self._door_open else "DoorClosed",
             "door_sensor_tamper": "NotInTamper",
-            "power_level": "Critical" if self._battery_critical else "OK",
+            "power_level": "Critical" if self._low else "OK",
             "charging": False,
             "battery_pct": self._battery,
             "reachability": "Offline" if self.off else "Online",
@@ -324,6 +334,22 @@ class Lock:
             self._door_open = True
             self._plans["shut"] = now_ms + self._rng.randint(*_OPEN_MS)
             self._changed(now_ms)
+
+    # --- the world ---
+
+    @property
+    def _low(self) -> bool:
+        return self._battery_critical or self._battery <= LOW_PCT
+
+    def _drain(self, percent: str, now_ms: int) -> None:
+        """So much is left of its battery."""
+        self._battery = int(percent)
+        self._changed(now_ms)
+
+    def _update(self, version: str, now_ms: int) -> None:
+        """It runs this from now on; its bridge lists it so."""
+        del now_ms
+        self.firmware = version
 
     # --- what goes wrong ---
 

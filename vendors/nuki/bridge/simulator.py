@@ -12,16 +12,24 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
-from random import Random
 from typing import Any, Final, NamedTuple
 
 from devices.errors import ConfigError
 from vendors.http import HttpReply, HttpRequest
 from vendors.nuki.bridge import auth
-from vendors.nuki.bridge.lock import HABITS, Lock
-from vendors.sim import Addresses, Arrival, FleetSpec, HubEffects, MqttSession, RandomFor
+from vendors.nuki.bridge.lock import COURIER, HABITS, WORLD, Lock
+from vendors.sim import Addresses, Arrival, Chance, FleetSpec, HubEffects, MqttSession, RandomFor
 
-__all__ = ["FAULTS", "HABITS", "Bridge", "Lock", "fleet", "gateway_settings"]
+__all__ = [
+    "COURIER",
+    "FAULTS",
+    "HABITS",
+    "WORLD",
+    "Bridge",
+    "Lock",
+    "fleet",
+    "gateway_settings",
+]
 
 #: What bridges and the locks behind them are known to do wrong, each with where it was seen.
 FAULTS: Final[Mapping[str, str]] = {
@@ -81,7 +89,7 @@ class Bridge:
     session: MqttSession | None = None
     tls = False
 
-    def __init__(self, name: str, rng: Random, strangers: int = 0) -> None:
+    def __init__(self, name: str, rng: Chance, strangers: int = 0) -> None:
         self.name = name
         self.token = _token(name)
         self.locks: dict[int, Lock] = {}
@@ -286,7 +294,7 @@ class Bridge:
                 "deviceType": 4,
                 "nukiId": lock.nuki_id,
                 "name": "Haustür" if lock.bad_name else f"Lock {lock.name}",
-                "firmwareVersion": "4.2.6",
+                "firmwareVersion": lock.firmware,
             }
             if lock.cache is not None and not lock.forgotten:
                 stamp = self._iso(lock.cache.at_ms)
@@ -392,9 +400,14 @@ def _options(spec: FleetSpec) -> Options:
     return Options(**given)
 
 
-def _bridge_names(spec: FleetSpec) -> Sequence[str]:
-    count = -(-spec.count // _options(spec).locks_per_bridge)
-    return [f"bridge-{number:02d}" for number in range(1, count + 1)]
+def atom(spec: FleetSpec, number: int) -> int:
+    """The number of the bridge that the lock of this number is behind."""
+    return (number - 1) // _options(spec).locks_per_bridge + 1
+
+
+def _bridge_names(spec: FleetSpec) -> Mapping[int, str]:
+    numbers = sorted({atom(spec, number) for number in spec.members})
+    return {number: f"bridge-{number:02d}" for number in numbers}
 
 
 def fleet(spec: FleetSpec, rng_for: RandomFor) -> Sequence[Lock]:
@@ -407,12 +420,13 @@ def fleet(spec: FleetSpec, rng_for: RandomFor) -> Sequence[Lock]:
         ConfigError: an option that is none, or a value that it cannot have.
     """
     options = _options(spec)
-    bridges = [
-        Bridge(name, rng_for(f"hub/{name}"), options.strangers) for name in _bridge_names(spec)
-    ]
+    bridges = {
+        number: Bridge(name, rng_for(f"hub/{name}"), options.strangers)
+        for number, name in _bridge_names(spec).items()
+    }
     locks = []
-    for number in range(spec.count):
-        name, hub = f"{0x3A000001 + number:08X}", bridges[number // options.locks_per_bridge]
+    for number in spec.members:
+        name, hub = f"{0x3A000000 + number:08X}", bridges[atom(spec, number)]
         lock = Lock(name, rng_for(name), hub)
         hub.locks[lock.nuki_id] = lock
         locks.append(lock)
@@ -427,6 +441,6 @@ def gateway_settings(spec: FleetSpec, at: Addresses) -> Mapping[str, object]:
             "token": _token(name),
             "auth": _options(spec).auth,
         }
-        for name in _bridge_names(spec)
+        for name in _bridge_names(spec).values()
     ]
     return {"bridges": bridges, "listen": "127.0.0.1:0"}

@@ -29,7 +29,7 @@ from vendors.wire.mqtt311.packets import (
 )
 from vendors.wire.mqtt311.reader import Buffer, measure, read
 from vendors.wire.mqtt311.rules import PACKET_MAX, REMAINING_MAX
-from vendors.wire.mqtt311.writer import encode
+from vendors.wire.mqtt311.writer import encode, encode_publish
 
 __all__ = [
     "PACKET_MAX",
@@ -53,6 +53,7 @@ __all__ = [
     "Unsubscribe",
     "Will",
     "encode",
+    "encode_publish",
     "measure",
     "read",
 ]

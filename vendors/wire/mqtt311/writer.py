@@ -44,6 +44,29 @@ def encode(packet: Packet) -> bytes:
     return _WRITERS[type(packet)](packet)
 
 
+def encode_publish(  # noqa: PLR0913 -- the fields of a PUBLISH
+    topic: str,
+    payload: bytes,
+    qos: int = 0,
+    retain: bool = False,  # noqa: FBT001, FBT002 -- as in the packet
+    packet_id: int = 0,
+    *,
+    duplicate: bool = False,
+) -> bytes:
+    """Write a PUBLISH without making a packet first: half the time, for whoever has many.
+
+    Raises:
+        MalformedPacketError: the values have no form on the wire.
+    """
+    head = 0x30 | duplicate << 3 | checked_qos(qos) << 1 | retain
+    name = _string(checked_topic(topic))
+    if qos:
+        return _framed(head, name, _id(packet_id), payload)
+    if packet_id:
+        raise MalformedPacketError("packet id on a QoS 0 message")
+    return _framed(head, name, payload)
+
+
 def _framed(head: int, *parts: bytes) -> bytes:
     body = b"".join(parts)
     remaining = len(body)
@@ -81,14 +104,16 @@ def _id(packet_id: int) -> bytes:
 
 
 def _write_publish(packet: Publish) -> bytes:
-    qos = checked_qos(packet.qos)
-    head = 0x30 | packet.duplicate << 3 | qos << 1 | packet.retain
-    topic = _string(checked_topic(packet.topic))
-    if qos:
-        return _framed(head, topic, _id(packet.packet_id), packet.payload)
-    if packet.duplicate or packet.packet_id:
-        raise MalformedPacketError("DUP or packet id on a QoS 0 message")
-    return _framed(head, topic, packet.payload)
+    if packet.duplicate and not packet.qos:
+        raise MalformedPacketError("DUP on a QoS 0 message")
+    return encode_publish(
+        packet.topic,
+        packet.payload,
+        packet.qos,
+        packet.retain,
+        packet.packet_id,
+        duplicate=packet.duplicate,
+    )
 
 
 def _write_connect(packet: Connect) -> bytes:

@@ -175,3 +175,23 @@ def test_an_oversize_packet_is_refused_by_its_header_alone():
 
 def test_the_largest_remaining_length_is_understood():
     assert mqtt311.measure(bytes.fromhex("30 ff ff ff 7f")) == (5, mqtt311.PACKET_MAX)
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+def test_a_publish_written_without_its_packet_is_the_same(qos: int) -> None:
+    packet = mqtt311.Publish("door/1", b"open", qos, retain=True, packet_id=7 if qos else 0)
+
+    assert mqtt311.encode_publish("door/1", b"open", qos, True, packet.packet_id) == (
+        mqtt311.encode(packet)
+    )
+
+
+@pytest.mark.parametrize(
+    ("topic", "qos", "packet_id"),
+    [("", 0, 0), ("door/+", 0, 0), ("door/1", 3, 1), ("door/1", 1, 0), ("door/1", 0, 1)],
+)
+def test_a_publish_without_a_form_is_refused_without_its_packet_too(
+    topic: str, qos: int, packet_id: int
+) -> None:
+    with pytest.raises(mqtt311.MalformedPacketError):
+        mqtt311.encode_publish(topic, b"", qos, packet_id=packet_id)

@@ -1,0 +1,102 @@
+"""A board's link in simulated time: cut, refused, without power, and there again."""
+
+from types import SimpleNamespace
+from typing import Any
+
+from fleet_sim.alone import SteppedAgenda
+from fleet_sim.sim_link import SimLink
+from vendors.sim import MqttSession, Publish
+
+
+class Line(SimLink):
+    """Takes what it gets, and refuses as often as it is told to."""
+
+    def __init__(self, unit: Any, refusals: int = 0) -> None:
+        super().__init__(unit)
+        self.refusals = refusals
+        self.is_up = False
+
+    @property
+    def up(self) -> bool:
+        return self.is_up
+
+    def publish(self, message: Publish) -> None:
+        raise AssertionError(message)
+
+    def join(self) -> bool:
+        self.refusals -= 1
+        self.is_up = self.refusals < 0
+        return self.is_up
+
+    def break_off(self, *, politely: bool) -> None:
+        del politely
+        self.is_up = False
+
+
+class Unit:
+    """Notes when its link came and went."""
+
+    def __init__(self) -> None:
+        self.session = MqttSession("a", 15, (), None, reconnect_s=0.5)
+        self.away: list[Any] | None = None
+        self.agenda = SteppedAgenda(0)
+        self.fleet = SimpleNamespace(agenda=self.agenda, now_ms=lambda: float(self.agenda.now_ms))
+        self.seen: list[tuple[int, str]] = []
+
+    def came_up(self) -> None:
+        self.seen.append((self.agenda.now_ms, "up"))
+
+    def went_down(self) -> None:
+        self.seen.append((self.agenda.now_ms, "down"))
+
+
+def test_a_board_that_was_cut_connects_anew_as_its_firmware_does() -> None:
+    unit = Unit()
+    line = Line(unit)
+    line.connect()
+    unit.agenda.at(1_000, lambda _: line.drop())
+    unit.agenda.step_to(5_000)
+
+    assert unit.seen == [(0, "up"), (1_000, "down"), (1_500, "up")]
+
+
+def test_a_cut_of_what_is_cut_is_nothing() -> None:
+    unit = Unit()
+    line = Line(unit)
+    line.drop()
+    unit.agenda.step_to(5_000)
+
+    assert unit.seen == []
+
+
+def test_a_board_that_is_refused_waits_a_second_at_least() -> None:
+    unit = Unit()
+    Line(unit, refusals=2).connect()
+    unit.agenda.step_to(5_000)
+
+    assert unit.seen == [(2_000, "up")]
+
+
+def test_a_board_without_power_connects_when_it_has_some() -> None:
+    unit = Unit()
+    unit.away = []
+    line = Line(unit)
+    line.connect()
+    assert not line.up
+
+    waiting, unit.away = unit.away, None
+    for each in waiting:
+        each()
+
+    assert unit.seen == [(0, "up")]
+
+
+def test_a_board_that_took_leave_does_not_come_back() -> None:
+    unit = Unit()
+    line = Line(unit)
+    line.connect()
+    line.leave()
+    line.lost()
+    unit.agenda.step_to(60_000)
+
+    assert unit.seen == [(0, "up"), (0, "down")]
