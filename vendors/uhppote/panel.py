@@ -1,7 +1,6 @@
 """One panel as the gateway sees it: its ring, its state, its silences."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final, NoReturn
@@ -13,6 +12,7 @@ from vendors.uhppote import packets
 from vendors.uhppote.settings import PanelSettings, UhppoteSettings, address_of
 from vendors.wire.backoff import Backoff
 from vendors.wire.errors import NoReplyError, NotSentError
+from vendors.wire.pause import pause
 from vendors.wire.udp import Address, Requester
 
 log = structlog.get_logger("vendors.uhppote")
@@ -81,10 +81,7 @@ class Panel:
         attempt = 0
         wait_ms = round(port.rng.uniform(0, min(site.poll_ms, _RETRY_BASE_MS)))
         while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait_ms / 1000):
-                    await self._wake.wait()
-            self._wake.clear()
+            await pause(self._wake, wait_ms)
             try:
                 await self._turn(listener)
             except NotSentError:

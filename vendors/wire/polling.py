@@ -12,6 +12,7 @@ from typing import Final, NoReturn
 
 from vendors.api import Frame, Port
 from vendors.wire.errors import NoReplyError, NotSentError
+from vendors.wire.pause import pause
 
 # A device that pushes all the time is believed; its answers would never be newer.
 _ASKS_MAX: Final = 3
@@ -61,10 +62,7 @@ class Poller:
         """Ask until cancelled; the first question is not everybody's at once."""
         wait_ms = round(self._port.rng.uniform(0, min(self._interval_ms(), 1_000)))
         while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait_ms / 1000):
-                    await self._wake.wait()
-            self._wake.clear()
+            await pause(self._wake, wait_ms)
             with contextlib.suppress(NotSentError, NoReplyError):
                 await self.once()
             wait_ms = self._interval_ms()
