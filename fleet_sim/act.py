@@ -1,7 +1,6 @@
 """One act of a scenario: a fault, for a while, at a share of one vendor's devices."""
 
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Final, Self
 
 from pydantic import Field, model_validator
@@ -9,7 +8,7 @@ from pydantic import Field, model_validator
 from fleet_sim.faults import FAULTS, Fault
 from fleet_sim.faults import parameters as parameters_of
 from fleet_sim.world.fields import Seconds, Share, Site, Strict, Vendor, known
-from vendors import registry
+from fleet_sim.world.population import module_of
 
 _OWN: Final = "fault:"
 
@@ -64,5 +63,4 @@ class Act(Strict):
 
 def own_faults(vendor: str) -> Mapping[str, str]:
     """The device-level faults that a vendor's simulator can act out, with a line for each."""
-    found: Mapping[str, str] = import_module(registry.vendor(vendor).simulator).FAULTS
-    return found
+    return module_of(vendor).FAULTS

@@ -21,7 +21,7 @@ from fleet_sim import report, timeline
 from fleet_sim.fleet import Agenda, blocks_of
 from fleet_sim.hub import HubUnit
 from fleet_sim.journal import Digest, Journal, merge
-from fleet_sim.ledger import Ledger, Tally
+from fleet_sim.ledger import Forgetful, Ledger, Tally
 from fleet_sim.life import BEGINS_MS, EPOCH_MS, Life
 from fleet_sim.scenario import Scenario
 from fleet_sim.shard import WHOLE, Shard
@@ -29,7 +29,7 @@ from fleet_sim.sim_link import SimLink
 from fleet_sim.timeline import Timeline
 from fleet_sim.unit import Unit
 from fleet_sim.world.world import World
-from vendors.sim import Publish, Truth
+from vendors.sim import Publish
 
 #: So many devices are objects at a time: some 10 MB of them.
 BLOCK: Final = 4_000
@@ -159,7 +159,7 @@ class _Block:
         self.seed = seed
         self.pace = scenario.pace
         self.journal: Journal | None = journal
-        self.ledger: Ledger = _Unheld()
+        self.ledger: Ledger = Forgetful()
         self.agenda = SteppedAgenda(EPOCH_MS)
         self._scenario = scenario
         self._world = world
@@ -236,15 +236,3 @@ class _NoBroker(SimLink):
     def break_off(self, *, politely: bool) -> None:
         del politely
         self._up = False
-
-
-class _Unheld(Ledger):
-    """Counts, and holds nothing against anything: there is no bus."""
-
-    def truth(
-        self, vendor: str, truth: Truth, *, at_ms: float | None = None, copies: int = 1
-    ) -> None:
-        pass
-
-    def loosen(self, *_: object, **__: object) -> None:
-        pass

@@ -1,17 +1,12 @@
 """Simulated time: asyncio code runs unchanged, and a day of waiting takes milliseconds."""
 
 import asyncio
-import gc
 import selectors
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Final
 
 # A timer is due when it is nearer than this. The loop's own, a nanosecond, is lost in a float that
 # has counted half a year of seconds: the timer would be waited for without end.
 _RESOLUTION_S: Final = 1e-6
-# The youngest objects are looked through when there are so many of them; as it comes, 700.
-_YOUNG: Final = 50_000
 
 
 class JumpingSelector(selectors.SelectSelector):
@@ -54,17 +49,3 @@ class SimClock:
     def now_ms(self) -> int:
         """Unix ms."""
         return self._epoch_ms + round(self._loop.time() * 1000)
-
-
-@contextmanager
-def seldom_collecting() -> Iterator[None]:
-    """Look for cycles seldom, and not among what is there already: a fifth of a run's time."""
-    before = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_YOUNG, *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()

@@ -5,6 +5,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import exp, log, log1p
 from typing import Any, Final
 
 from fleet_sim import report, wire_run
@@ -158,9 +159,11 @@ def slowed(figures: Mapping[str, Any]) -> tuple[str, str] | None:
 
 def at_least(count: int, *, of: int, share: float) -> float:
     """How likely `count` or more of so many are what each is with the probability `share`."""
-    just_k = (1 - share) ** of
+    # In logarithms: of 75,000, the chance that not one is so is no float any more.
+    log_just_k = of * log1p(-share)
     fewer = 0.0
-    for k in range(count):
-        fewer += just_k
-        just_k *= (of - k) / (k + 1) * share / (1 - share)
+    for k in range(min(count, of + 1)):
+        if k:
+            log_just_k += log((of - k + 1) / k * share / (1 - share))
+        fewer += exp(log_just_k)
     return max(0.0, 1 - fewer)

@@ -4,8 +4,8 @@ import heapq
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from importlib import import_module
-from itertools import count
+from functools import partial
+from itertools import count, groupby
 from typing import Any
 
 import orjson
@@ -14,6 +14,7 @@ from devices.errors import ConfigError
 from fleet_sim.chance import stream
 from fleet_sim.habits import Manner, manner_of
 from fleet_sim.shard import WHOLE, Shard
+from fleet_sim.world.population import module_of, of_one
 from vendors import registry
 from vendors.api import Delivery
 from vendors.sim import Addresses, FleetSpec, Group, SimDevice, SimulatorModule
@@ -44,8 +45,8 @@ class Population:
         self.vendor = vendor
         #: How people use them, by their numbers; the others are used as usual.
         self.manners: Sequence[tuple[range, Manner]] = ()
-        self.module: SimulatorModule = import_module(registry.vendor(vendor).simulator)
-        _check(self.module, vendor, groups)
+        self.module = module_of(vendor)
+        _check(vendor, groups)
         whole = FleetSpec(count, vendor, epoch_ms, dict(options or {}), groups=groups)
         here = None if shard.of == 1 else _here(self.module, whole, shard)
         self.spec = replace(whole, only=here if only is None else only)
@@ -69,8 +70,8 @@ class Population:
         return manner_of(self.module)
 
 
-def _check(module: SimulatorModule, vendor: str, groups: Iterable[Group]) -> None:
-    own: frozenset[str] = getattr(module, "OF_ONE", frozenset())
+def _check(vendor: str, groups: Iterable[Group]) -> None:
+    own = of_one(vendor)
     strange = sorted({name for group in groups for name in group.options} - own)
     if strange:
         known = ", ".join(sorted(own)) or "none"
@@ -78,20 +79,29 @@ def _check(module: SimulatorModule, vendor: str, groups: Iterable[Group]) -> Non
         raise ConfigError((f"{vendor}: {what}; options of a group: {known}",))
 
 
-def _here(module: SimulatorModule, spec: FleetSpec, shard: Shard) -> Sequence[int]:
-    """The numbers of the devices that are in this shard."""
+def _atoms(module: SimulatorModule, spec: FleetSpec) -> Callable[[int], int]:
+    """What the device of a number is never parted from; without hubs each is alone.
+
+    Raises:
+        ConfigError: an option that the vendor's devices do not have.
+    """
     atom: Callable[[FleetSpec, int], int] | None = getattr(module, "atom", None)
     if atom is None:
-        return [number for number in spec.members if shard.has(spec.prefix, number)]
-    here: dict[int, bool] = {}
-    numbers = []
-    for number in spec.members:
-        of = atom(spec, number)
-        if of not in here:
-            here[of] = shard.has(spec.prefix, of)
-        if here[of]:
-            numbers.append(number)
-    return numbers
+        return lambda number: number
+    # An atom is asked for each of a million devices, so it trusts the options; a fleet of nobody
+    # refuses wrong ones in the words in which the whole fleet would.
+    module.fleet(replace(spec, only=()), lambda name: stream(0, name))
+    return partial(atom, spec)
+
+
+def _here(module: SimulatorModule, spec: FleetSpec, shard: Shard) -> Sequence[int]:
+    """The numbers of the devices that are in this shard."""
+    return [
+        number
+        for atom, numbers in groupby(spec.members, _atoms(module, spec))
+        if shard.has(spec.prefix, atom)
+        for number in numbers
+    ]
 
 
 def blocks_of(  # noqa: PLR0913, PLR0917 -- each of them says which devices
@@ -102,14 +112,18 @@ def blocks_of(  # noqa: PLR0913, PLR0917 -- each of them says which devices
     shard: Shard,
     size: int,
 ) -> Iterator[Sequence[int]]:
-    """The numbers of a shard's devices, some `size` at a time; a hub is in one block only."""
-    module: SimulatorModule = import_module(registry.vendor(vendor).simulator)
+    """The numbers of a shard's devices, some `size` at a time; a hub is in one block only.
+
+    Raises:
+        ConfigError: an option that the vendor's devices do not have.
+    """
+    module = module_of(vendor)
     spec = FleetSpec(count, vendor, epoch_ms, dict(options or {}))
-    atom: Callable[[FleetSpec, int], int] | None = getattr(module, "atom", None)
+    atom = _atoms(module, spec)
     block = array("L")
     before = None
     for number in spec.members if shard.of == 1 else _here(module, spec, shard):
-        own = number if atom is None else atom(spec, number)
+        own = atom(number)
         if len(block) >= size and own != before:
             yield block
             block = array("L")
@@ -129,10 +143,15 @@ def within(settings: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, An
     return whole
 
 
+def polls(vendor: str) -> bool:
+    """Whether a gateway also asks this vendor's devices, and so hears what was not told."""
+    return registry.vendor(vendor).delivery is not Delivery.PUSH
+
+
 def polled(populations: Iterable[Population]) -> list[str]:
     """The vendors among them whose gateway also asks, and so hears in the end what was not told."""
     vendors = dict.fromkeys(population.vendor for population in populations)
-    return [name for name in vendors if registry.vendor(name).delivery is not Delivery.PUSH]
+    return [name for name in vendors if polls(name)]
 
 
 class Agenda:

@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Final, Protocol
 
 from fleet_sim import timeline
-from fleet_sim.ledger import Ledger, Tally
+from fleet_sim.ledger import Ledger
 from fleet_sim.report import SINS
 from fleet_sim.scenario import Scenario
 from fleet_sim.timeline import Latencies, Timeline
@@ -159,7 +159,7 @@ class Meter:
             p50_ms=timeline.percentile(recent, 50),
             p99_ms=timeline.percentile(recent, 99),
             deeds_per_s=(tally.deeds - deeds) / passed_s,
-            battery_pct=battery_pct(tally),
+            battery_pct=timeline.mean(tally.battery_sum, tally.battery_devices),
             took=sorted(self._course.latencies[vendor].items()),
             recent=recent,
             sins={sin: getattr(tally, sin) for sin in SINS},
@@ -169,12 +169,6 @@ class Meter:
 
 _TOTALS: Final = ("deeds", "frames", "events", "late", "redelivered")
 _RATES: Final = ("deeds_per_s", "frames_per_s", "events_per_s")
-
-
-def battery_pct(tally: Tally) -> float | None:
-    """The mean charge of a vendor's devices that told theirs."""
-    known = tally.battery_devices
-    return round(tally.battery_sum / known, 1) if known else None
 
 
 def merge(moments: Sequence[Moment]) -> Moment:
@@ -224,13 +218,16 @@ def together(name: str, rows: Sequence[Row]) -> Row:
     )
 
 
+#: All of a row but its latencies one by one.
+_FIGURES: Final = [part.name for part in fields(Row) if part.name not in ("took", "recent")]
+
+
 def status(moment: Moment) -> dict[str, Any]:
     """As plain JSON values, for `/status`."""
-    rows = []
-    for row in (*moment.rows, together("all", moment.rows)):
-        line = asdict(row)
-        del line["took"], line["recent"]
-        rows.append(line)
+    rows = [
+        {name: getattr(row, name) for name in _FIGURES}
+        for row in (*moment.rows, together("all", moment.rows))
+    ]
     return {
         "scenario": moment.scenario,
         "seed": moment.seed,

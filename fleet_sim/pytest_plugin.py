@@ -185,12 +185,11 @@ def _doorfleet_scene(
 
     marked = _marked(request.node)
     at = broker if isinstance(broker, BrokerAt) else brokers.given(str(broker))
-    seed = marked.get("seed")
     scene = Scene(
         _doorfleet_backstage,
         at,
         site=f"test-{os.getpid()}-{next(_sites)}",
-        seed=request.config.option.doorfleet_seed if seed is None else seed,
+        seed=_seed_of(request.node),
         sweep=bool(marked.get("shared_broker")) or at.kind not in brokers.WAYS,
     )
     request.node.stash[_SCENE] = scene
@@ -264,8 +263,7 @@ def virtual_clock(request: pytest.FixtureRequest) -> "VirtualClock":
     """Simulated time: `run(coroutine)` and `scenario("quiet_day")`, hours in milliseconds."""
     from fleet_sim.testing.virtual import VirtualClock  # noqa: PLC0415 -- see the module
 
-    seed = _marked(request.node).get("seed")
-    clock = VirtualClock(request.config.option.doorfleet_seed if seed is None else seed)
+    clock = VirtualClock(_seed_of(request.node))
     request.node.stash[_CLOCK] = clock
     return clock
 
@@ -333,6 +331,13 @@ def _marked(node: pytest.Item) -> dict[str, Any]:
             pytest.fail(f"marker doorfleet: {wrong}; it takes {', '.join(_MARK)}", pytrace=False)
         said = {**mark.kwargs, **said}
     return said
+
+
+def _seed_of(node: pytest.Item) -> int:
+    """What the marker says, or else the whole run's."""
+    marked = _marked(node).get("seed")
+    seed: int = node.config.option.doorfleet_seed if marked is None else marked
+    return seed
 
 
 def _opened(backstage: "Backstage", choice: str, folder: Any) -> Iterator["BrokerAt"]:  # noqa: ANN401 -- a Path

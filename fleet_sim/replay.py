@@ -22,7 +22,15 @@ from mqtt5 import PubAckReasonCode, PublishPacket, QoS, TopicFilter
 from pydantic import ValidationError
 
 from devices.errors import ConfigError
-from fleet_sim.recording.lines import Datagram, Playable, Recorded, Recording, Request, read
+from fleet_sim.recording.lines import (
+    MQTT,
+    Datagram,
+    Playable,
+    Recorded,
+    Recording,
+    Request,
+    read,
+)
 from fleet_sim.stage import StageError
 from gateway.app import ROOT
 from vendors.wire.mqtt import Link, MqttSettings, Session
@@ -62,25 +70,18 @@ class Options:
     @property
     def ways(self) -> tuple[str, ...]:
         """The transports that can be played."""
-        return ("mqtt", *(["udp"] if self.udp else []), *(["http"] if self.http else []))
+        return (MQTT, *(["udp"] if self.udp else []), *(["http"] if self.http else []))
 
 
 async def play(
-    path: Path,
-    broker: str | MqttSettings,
-    options: Options | None = None,
-    *,
-    speed: float = 1.0,
-    realtime: bool = True,
+    path: Path, broker: str | MqttSettings, options: Options | None = None
 ) -> dict[str, Any]:
     """Play a recording to the broker that a gateway listens to, and hear what the gateway says.
 
     Args:
         path: the recording.
         broker: the devices' broker, as a URL or with who we are to it; events are heard there.
-        options: how, and where else to; absent, what follows counts.
-        speed: times as fast as it was.
-        realtime: keep the recorded pauses; if not, each frame follows at once.
+        options: how, and where else to; absent, as it was, and nowhere else.
 
     Returns:
         Counts, and under `came` each event with the line of the newest frame before it.
@@ -89,7 +90,7 @@ async def play(
         ConfigError: the recording or the address is wrong.
         StageError: the broker cannot be reached, or went away.
     """
-    options = options or Options(speed if realtime else None)
+    options = options or Options()
     recording = read(path, options.ways)  # all of it, before anything is played
     settings = _settings(broker) if isinstance(broker, str) else broker
     player = _Player(settings, recording, options)
@@ -133,7 +134,8 @@ class _Player:
         self._late = 0
         self._latest_s = 0.0
         self._open = 0
-        self._heard_s = 0.0
+        # An event that the broker had kept may come before anything is played.
+        self._began_s = self._heard_s = asyncio.get_running_loop().time()
         self._room = asyncio.Event()
         self._link: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -239,7 +241,7 @@ class _Player:
             await self._post(frame)
 
     async def _publish(self, frame: Recorded) -> None:
-        """QoS 1 at least: the PUBACK says that the next one comes behind it."""
+        """QoS 1, whatever it had: the PUBACK says that the next one comes behind it."""
         while True:
             self._room.clear()
             if self._session.publish(
@@ -248,7 +250,7 @@ class _Player:
                 break
             await self._more_room()
         self._open += 1
-        self._sent["mqtt"] += 1
+        self._sent[MQTT] += 1
 
     async def _more_room(self) -> None:
         """Wait for an answer of the broker; the loss of the link ends that, and is told."""
@@ -261,7 +263,7 @@ class _Player:
     def _done(self, code: PubAckReasonCode | None) -> None:
         self._open -= 1
         if code is not None and code.value >= _FAILURE:
-            self._refused[f"mqtt: {code.name.lower().replace('_', ' ')}"] += 1
+            self._refused[f"{MQTT}: {code.name.lower().replace('_', ' ')}"] += 1
         if not self._open:
             self._room.set()
 

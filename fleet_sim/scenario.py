@@ -32,7 +32,7 @@ from fleet_sim.world.battery import Batteries
 from fleet_sim.world.delivery import Deliveries
 from fleet_sim.world.fields import MONDAY, Moment, Seconds, Strict, Vendor
 from fleet_sim.world.people import READER, RhythmField
-from fleet_sim.world.population import Fleet, Group, numbered, options_of_groups
+from fleet_sim.world.population import Fleet, Group
 from fleet_sim.world.radio import PERFECT, RadioField
 from fleet_sim.world.rollout import Rollout
 from fleet_sim.world.weather import Storm, Weather
@@ -126,7 +126,7 @@ class Scenario(Strict):
         timed: Mapping[str, Sequence[Act | Rollout | Storm]] = {
             "acts": self.acts,
             "rollouts": self.rollouts,
-            "weather.storms": self.weather.storms if self.weather is not None else (),
+            "weather.storms": self.storms,
         }
         for what, each in timed.items():
             for number, one in enumerate(each):
@@ -154,9 +154,8 @@ class Scenario(Strict):
 
     def _nowhere(self) -> Iterator[str]:
         """Sites that are named, and no device is there."""
-        sites = {group.site for vendor in self.fleet for _, group in self.groups(vendor)} - {""}
-        storms = self.weather.storms if self.weather is not None else ()
-        deliveries = (self.deliveries,) if self.deliveries is not None else ()
+        sites = {group.site for group in self.fleet.groups} - {""}
+        storms, deliveries = self.storms, (self.deliveries,) if self.deliveries is not None else ()
         named = [
             *((f"acts[{number}]", act.site) for number, act in enumerate(self.acts)),
             *((f"rollouts[{number}]", each.site) for number, each in enumerate(self.rollouts)),
@@ -174,6 +173,16 @@ class Scenario(Strict):
         return self.hours * 3600
 
     @property
+    def storms(self) -> tuple[Storm, ...]:
+        """When the wind blows."""
+        return () if self.weather is None else self.weather.storms
+
+    @property
+    def floods(self) -> bool:
+        """Whether devices are to say again what they have told."""
+        return any(act.says_again for act in self.acts)
+
+    @property
     def longest_wait_s(self) -> float:
         """How long after its end news may still come: of polls, and by slow links."""
         waits_s = [float(registry.vendor(vendor).staleness_s or 0) for vendor in self.fleet]
@@ -184,26 +193,24 @@ class Scenario(Strict):
             if isinstance(told.get(key), int | float)
         ]
         waits_s += [act.parameters.get("latency_ms", 0) / 1000 for act in self.acts]
-        radios = [self.radio]
-        radios += [group.radio for vendor in self.fleet for _, group in self.groups(vendor)]
-        radios += [storm.radio for storm in self.weather.storms] if self.weather else []
+        radios = [self.radio, *(group.radio for group in self.fleet.groups)]
+        radios += [storm.radio for storm in self.storms]
         waits_s += [radio.late_ms / 1000 for radio in radios if radio.late]
         return max(waits_s)
 
     def groups(self, vendor: str) -> list[tuple[range, Group]]:
         """The groups of a vendor, with the numbers of their devices from 1 on."""
-        return numbered(self.fleet, vendor)
+        return self.fleet.numbered(vendor)
 
     def special(self, vendor: str) -> tuple[Numbers, ...]:
         """What a `fleet.Population` is told of a vendor's groups."""
-        return options_of_groups(self.fleet, vendor)
+        return self.fleet.options_of_groups(vendor)
 
     def cut_down(self, most: int) -> Self:
         """The same with so many devices of each group at most: a quick look at a large one."""
         groups = tuple(
             group.model_copy(update={"count": min(group.count, most)})
-            for vendor in self.fleet
-            for _, group in self.groups(vendor)
+            for group in self.fleet.groups
         )
         return self.model_copy(update={"fleet": Fleet(groups)})
 

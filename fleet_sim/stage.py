@@ -49,7 +49,7 @@ class StageError(FleetError):
 
 @dataclass(frozen=True, slots=True)
 class BrokerAt:
-    """A broker to connect to; `kind` is `embedded`, `mosquitto` or the URL that was given."""
+    """A broker to connect to; `kind` is `embedded`, `mosquitto`, `docker`, or the URL given."""
 
     kind: str
     host: str
@@ -207,12 +207,23 @@ async def broker(choice: str, folder: Path) -> AsyncIterator[tuple[BrokerAt, Pro
         finally:
             await process.stop()
     else:
-        parts = urlsplit(choice)
-        if parts.scheme != "mqtt" or not parts.hostname:
+        if (given := broker_at(choice)) is None:
             raise StageError(
                 f"--broker {choice!r}: write embedded, mosquitto, or a URL mqtt://host:port"
             )
-        yield BrokerAt(choice, parts.hostname, parts.port or _MQTT_PORT), None
+        yield given, None
+
+
+def broker_at(url: str) -> BrokerAt | None:
+    """The broker at this URL, which somebody else keeps; None if it is no such URL."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:  # half of an IPv6 address, or a port that is no port
+        return None
+    if parts.scheme != "mqtt" or not host:
+        return None
+    return BrokerAt(url, host, port or _MQTT_PORT)
 
 
 async def _mosquitto(folder: Path) -> tuple[Process, int]:

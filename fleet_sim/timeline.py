@@ -103,8 +103,9 @@ class _Reader:
             **counts,
             "connected": tally.connected,
             "connected_min": worst,
-            **_percentiles(latencies),
-            "battery_pct": _mean(tally.battery_sum, tally.battery_devices),
+            "p50_ms": percentile(latencies, 50),
+            "p99_ms": percentile(latencies, 99),
+            "battery_pct": mean(tally.battery_sum, tally.battery_devices),
             "battery_sum": tally.battery_sum,
             "battery_devices": tally.battery_devices,
             "latency_ms": latencies,
@@ -119,7 +120,8 @@ _SUMS: Final = (*COUNTS, *_STANDING)
 _NAMES: Final = (*_SUMS, "p50_ms", "p99_ms", "battery_pct", "latency_ms")
 
 
-def _mean(total: float, count: int) -> float | None:
+def mean(total: float, count: int) -> float | None:
+    """To a tenth; None of nothing."""
     return round(total / count, 1) if count else None
 
 
@@ -161,10 +163,6 @@ def percentile(latencies: Latencies, per_cent: float) -> float | None:
         if passed >= wanted:
             return ms
     return None
-
-
-def _percentiles(latencies: Latencies) -> dict[str, float | None]:
-    return {"p50_ms": percentile(latencies, 50), "p99_ms": percentile(latencies, 99)}
 
 
 # --- timelines, as plain JSON values ----------------------------------------------------------
@@ -235,6 +233,6 @@ def _derived(sums: Mapping[str, list[Any]], latencies: list[Any]) -> dict[str, l
         **sums,
         "p50_ms": [percentile(each, 50) for each in latencies],
         "p99_ms": [percentile(each, 99) for each in latencies],
-        "battery_pct": [_mean(total, known) for total, known in charges],
+        "battery_pct": [mean(total, known) for total, known in charges],
         "latency_ms": latencies,
     }

@@ -6,8 +6,8 @@ bug, and the digest over every event and every final state would show it.
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -21,8 +21,9 @@ from fleet_sim.acts import Cue
 from fleet_sim.broker.memory import MemoryBroker
 from fleet_sim.broker.memory_client import MemoryClient
 from fleet_sim.chance import generator
-from fleet_sim.clock import SimClock, SimLoop, seldom_collecting
+from fleet_sim.clock import SimClock, SimLoop
 from fleet_sim.fleet import Agenda, Population, polled, within
+from fleet_sim.garbage import seldom_collecting
 from fleet_sim.hub import HubUnit
 from fleet_sim.journal import Journal
 from fleet_sim.ledger import Ledger
@@ -34,15 +35,15 @@ from fleet_sim.scenario import Scenario
 from fleet_sim.shard import WHOLE, Shard
 from fleet_sim.timeline import Timeline
 from fleet_sim.unit import SharedSocket, Unit
+from fleet_sim.wiring import SITE, command_topic
 from fleet_sim.world.world import World
 from gateway.app import ROOT, Cell, make_cell, parse
 from vendors import registry
 from vendors.sim import Addresses
 
-_SITE: Final = "sim"
 _BROKER: Final = "127.0.0.1:1883"
 _DEVICES: Final = ("127.0.0.1", 60_000)
-_BUS: Final = f"{ROOT}/{_SITE}"
+_BUS: Final = f"{ROOT}/{SITE}"
 # A link in memory needs no probing.
 _KEEPALIVE_S: Final = 3600
 _READY_S: Final = 20.0
@@ -51,8 +52,20 @@ _SHOW_S: Final = 0.1
 #: So many devices, some 40 kB each with all that a gateway knows of them, are run at a time: a
 #: larger fleet has several gateways, and their time passes one after the other.
 DEVICES_MAX: Final = 6_000
-#: Memory, where there is such a folder: a simulated disk needs no patience.
-RAM: Final = Path("/dev/shm")  # noqa: S108 -- a folder in it has a name of its own
+# Memory, where there is such a folder: a simulated disk needs no patience.
+_RAM: Final = Path("/dev/shm")  # noqa: S108 -- a folder in it has a name of its own
+
+
+def scratch() -> TemporaryDirectory[str]:
+    """A folder that is gone with the run; in memory, where that can be."""
+    return TemporaryDirectory(prefix="doorfleet-", dir=_RAM if _RAM.is_dir() else None)
+
+
+@contextmanager
+def simulated() -> Iterator[tuple[Path, asyncio.Runner]]:
+    """What a run in simulated time takes place in: a scratch folder, and a loop that jumps."""
+    with scratch() as folder, quiet_log(), asyncio.Runner(loop_factory=SimLoop) as runner:
+        yield Path(folder), runner
 
 
 def run(
@@ -76,14 +89,11 @@ def run(
         OSError: the journal cannot be written.
     """
     began_s = time.perf_counter()
-    where = RAM if RAM.is_dir() else None
     with (
-        TemporaryDirectory(prefix="doorfleet-", dir=where) as folder,
-        quiet_log(),
-        asyncio.Runner(loop_factory=SimLoop) as runner,
+        simulated() as (folder, runner),
         nullcontext() if journal is None else journal.open("wb") as lines,
     ):
-        one = VirtualRun(scenario, seed, Path(folder), journal=Journal(lines))
+        one = VirtualRun(scenario, seed, folder, journal=Journal(lines))
         result = runner.run(one.run(progress, watch))
     result["wall_s"] = round(time.perf_counter() - began_s, 2)
     return result
@@ -109,7 +119,7 @@ class VirtualRun:
         self.journal = journal
         self._folder = folder
         #: Only a flood says again what was said.
-        self.recalls = any(act.own is None and act.make().rate_factor > 1 for act in scenario.acts)
+        self.recalls = scenario.floods
         self.world = World(scenario, seed)
         populations = self.world.populations(EPOCH_MS, shard)
         # A shard of few devices may have none of a vendor, and then needs no cell for it.
@@ -159,7 +169,7 @@ class VirtualRun:
         witness.connect("witness", keep_alive_s=0)
         witness.subscribe(f"{_BUS}/+/+/event/#", qos=1)
         self.world.say = lambda unit, request: witness.publish(
-            f"{_BUS}/{unit.name}/command", request, qos=1
+            command_topic(SITE, unit), request, qos=1
         )
         heard = listener(self._panels.arrived)
         self._socket, _ = await self._net.udp_opener(heard, _DEVICES, False)  # noqa: FBT003 -- no broadcast
@@ -195,7 +205,7 @@ class VirtualRun:
         """One cell for each vendor, as a gateway would have them, at a simulation's leisure."""
         config = parse(
             {
-                "site": _SITE,
+                "site": SITE,
                 "state_dir": str(self._folder),
                 "bus": [{"kind": "mqtt", "url": f"mqtt://{_BROKER}", "keepalive_s": _KEEPALIVE_S}],
                 "supervisor": {"heartbeat_s": 60, "hang_s": 600},

@@ -6,7 +6,6 @@ hurry as much more. Devices and links keep their own times, as does the gateway.
 
 import asyncio
 import contextlib
-import gc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,27 +15,20 @@ from typing import Any, Final
 import orjson
 import yaml
 
-from fleet_sim import acts, report, stage
+from fleet_sim import acts, real_time, report, stage
+from fleet_sim.garbage import frozen
 from fleet_sim.ledger import Forgetful, Ledger
-from fleet_sim.meter import Meter, Watch, struck
-from fleet_sim.scenario import Act, Scenario
+from fleet_sim.meter import Watch
+from fleet_sim.real_time import SETTLE_MAX_S, SILENT_S, UP_S, Narrator, all_up, patience
+from fleet_sim.scenario import Scenario
 from fleet_sim.timeline import Timeline
-from fleet_sim.wire import WireFleet, Witness, claim, forget, raise_files, verdict, wall_ms
-from fleet_sim.wiring import bus_topics, gateway_config, left_retained
+from fleet_sim.wire import WireFleet, Witness, forget, listen, raise_files, verdict, wall_ms
+from fleet_sim.wiring import SITE, bus_topics, command_topic, gateway_config, left_retained
 from fleet_sim.world.world import World
-from gateway.app import ROOT
 from vendors.sim import Addresses
 from vendors.wire import mqtt311
 
-_SITE: Final = "sim"
 _TURN_S: Final = 0.05
-_SHOW_S: Final = 1.0
-_UP_S: Final = 20.0
-# The bus has fallen silent when nothing came for so long; and how long that is waited for.
-_SILENT_S: Final = 2.0
-_SETTLE_MAX_S: Final = 60.0
-# Nobody waits longer for a poll that comes once an hour: then the newest state is not owed.
-_WAIT_MAX_S: Final = 30.0
 
 
 @dataclass(slots=True)
@@ -116,7 +108,6 @@ async def play(  # noqa: PLR0913 -- by keyword; what people choose
             )
             fleet = played.fleet
             try:
-                claim(fleet.need, found.host)
                 hubs = await fleet.open_hubs(folder)
                 at = replace(
                     hubs,
@@ -134,7 +125,6 @@ async def play(  # noqa: PLR0913 -- by keyword; what people choose
                     played.say(f"broker {found.kind} at {found.url}, gateway is process {real.pid}")
                     return await played.play()
             finally:
-                gc.unfreeze()
                 played.close()
                 await fleet.stop()
                 if not found.ours:
@@ -170,7 +160,7 @@ class _Run:
             seed=seed,
             pace=scenario.pace * self._hurry,
             broker=(broker.host, broker.port),
-            recalls=not broker.ours or any(_repeats(act) for act in scenario.acts),
+            recalls=not broker.ours or scenario.floods,
             ledger=None if gateway else Forgetful(),
         )
         tallies = {vendor: self.fleet.ledger.tally(vendor) for vendor in scenario.fleet}
@@ -181,7 +171,7 @@ class _Run:
         config = gateway_config(
             self.fleet.populations,
             at,
-            site=_SITE,
+            site=SITE,
             bus_url=self._broker.url,
             state_dir=folder / "state",
             told=self._scenario.gateway,
@@ -190,7 +180,7 @@ class _Run:
 
     def left_retained(self) -> list[str]:
         """The topics on which devices and gateway left something with the broker."""
-        return left_retained(_SITE, self.fleet.units, self.fleet.hubs)
+        return left_retained(SITE, self.fleet.units, self.fleet.hubs)
 
     async def listen(self) -> None:
         """Subscribe to the bus.
@@ -198,19 +188,8 @@ class _Run:
         Raises:
             StageError: the broker cannot be reached.
         """
-        try:
-            _, self._witness = await asyncio.get_running_loop().create_connection(
-                lambda: Witness(bus_topics(_SITE), self._heard),
-                self._broker.host,
-                self._broker.port,
-            )
-        except OSError as error:
-            raise stage.StageError(f"broker {self._broker.url}: {error}") from error
-        await self._witness.ready
-        witness = self._witness
-        self.world.say = lambda unit, request: witness.publish(
-            f"{ROOT}/{_SITE}/{unit.name}/command", request
-        )
+        witness = self._witness = await listen(self._broker, bus_topics(SITE), self._heard)
+        self.world.say = lambda unit, request: witness.publish(command_topic(SITE, unit), request)
 
     def close(self) -> None:
         """Listen no longer."""
@@ -219,9 +198,8 @@ class _Run:
 
     async def play(self) -> Played:
         """From the first device's connection to silence."""
-        loop = asyncio.get_running_loop()
         if self._gateway:
-            await self._until(self._gateway_is_up, _UP_S)
+            await self._until(lambda: all_up(self._scenario.fleet, self._cells), UP_S)
         self.world.begin(self.fleet.units, self.fleet.now_ms())
         await self.fleet.start(self._scenario.connects_per_s)
         board = self.fleet.board
@@ -229,7 +207,7 @@ class _Run:
             lambda: (
                 (board is not None and board.hopeless) or all(unit.up for unit in self.fleet.units)
             ),
-            _UP_S,
+            UP_S,
         )
         up = sum(unit.up for unit in self.fleet.units)
         if board is not None and board.sessions and not board.traffic.connects:
@@ -239,20 +217,21 @@ class _Run:
             )
         self.say(f"{up} devices are up" + ("" if up == len(self.fleet.units) else ", not all"))
         sent_before = self.fleet.traffic.sent
-        # Looking through a whole fleet for garbage takes 90 ms, in which nobody's latency is true.
-        gc.collect()
-        gc.freeze()
+        with frozen():
+            return await self._lived(sent_before)
+
+    async def _lived(self, sent_before: int) -> Played:
+        loop = asyncio.get_running_loop()
         began_ms = self.fleet.now_ms()
         await self._perform(loop.time())
         self.say("the world stands still; what is under way arrives")
         self.world.rest()
         self.fleet.quiet = True
-        longest_s = self._scenario.longest_wait_s if self._gateway else 0.0
-        wait_s = min(longest_s, _WAIT_MAX_S)
+        wait_s, settled = patience(self._scenario, gateway=self._gateway)
         quiet_s = loop.time() + wait_s
         await self._until(
-            lambda: loop.time() - max(self._heard_s, quiet_s) >= _SILENT_S,
-            _SETTLE_MAX_S + wait_s,
+            lambda: loop.time() - max(self._heard_s, quiet_s) >= SILENT_S,
+            SETTLE_MAX_S + wait_s,
         )
         self.close()  # before the gateway is stopped: that is no part of the run
         return Played(
@@ -263,7 +242,7 @@ class _Run:
             began_ms=began_ms,
             ledger=self.fleet.ledger,
             cells=self._cells,
-            settled=wait_s >= longest_s,
+            settled=settled,
             course=self._course.so_far(),
             world=self.world.result(),
             wire=verdict.figures(self.fleet.board, self._seconds, sent_before)
@@ -275,30 +254,24 @@ class _Run:
     async def _perform(self, began_s: float) -> None:
         """People live, and act follows act, until the time is over."""
         loop = asyncio.get_running_loop()
-        cues = acts.cues(
-            self._scenario, self._seed, self.fleet.units, self.world.residents(self.fleet.units)
+        units = self.fleet.units
+        cues = acts.cues(self._scenario, self._seed, units, self.world.residents(units))
+        narrator = Narrator(
+            self._scenario,
+            self._seed,
+            self._hurry,
+            self._course,
+            self.fleet.ledger,
+            self._cells,
+            self._watch,
         )
-        said = acts.announcements(self._scenario, self._hurry)
-        about = report.about(self._scenario, self._seed, virtual=False)
-        meter = Meter(about, self.fleet.ledger, self._course, self._cells)
-        ends_s = [end_s / self._hurry for end_s in self._course.ends_s]
-        shown_s = began_s
         while (now_s := loop.time() - began_s) < self._seconds:
             self._all_run()
             while cues and cues[0][0] / self._hurry <= now_s:
                 cues.pop(0)[1]()
-            while said and said[0][0] <= now_s:
-                self.say(said.pop(0)[1])
-            while ends_s and ends_s[0] <= now_s:
-                ends_s.pop(0)
-                self._course.close_bucket()
-            if self._watch is not None and loop.time() - shown_s >= _SHOW_S:
-                shown_s = loop.time()
-                at_s = now_s * self._hurry
-                self._watch.show(meter.moment(at_s, struck(self._scenario, at_s)))
+            narrator.tell(now_s)
             await asyncio.sleep(_TURN_S)
-        for _ in ends_s:
-            self._course.close_bucket()
+        narrator.finish()
         for _, what in cues:
             what()
 
@@ -316,10 +289,6 @@ class _Run:
         self.fleet.ledger.event(body, self.fleet.now_ms())
         self.world.heard(body, self.fleet.now_ms())
 
-    def _gateway_is_up(self) -> bool:
-        cells = [self._cells.get(vendor, {}) for vendor in self._scenario.fleet]
-        return all(cell.get("state") == "up" for cell in cells)
-
     def _all_run(self) -> None:
         for process in self.watched:
             if process.ended:
@@ -335,18 +304,12 @@ class _Run:
             await asyncio.sleep(0.02)
 
 
-def _repeats(act: Act) -> bool:
-    """Whether it lets devices say again what they said."""
-    return act.own is None and act.make().rate_factor > 1
-
-
 def _result(played: Played) -> dict[str, Any]:
     tallies = played.ledger.close(newest_owed=played.settled)
     cells = cells_of(played) if played.gateway else {}
     found = report.result(played.scenario, played.seed, tallies, cells, played.course)
     if not played.gateway:
-        problems = list(verdict.problems(played.wire))
-        found |= {"problems": problems, "verdict": "fail" if problems else "pass"}
+        found |= verdict.judged(verdict.problems(played.wire))
     return {
         **found,
         **played.world,
@@ -359,8 +322,7 @@ def _result(played: Played) -> dict[str, Any]:
 
 def cells_of(played: Played) -> dict[str, Mapping[str, Any]]:
     """The health of every cell that the run needed."""
-    absent = {"state": "silent", "reason": "its health was never heard"}
-    return {vendor: played.cells.get(vendor, absent) for vendor in played.scenario.fleet}
+    return real_time.cells_of(played.scenario.fleet, played.cells)
 
 
 def course_of(played: Played) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from fleet_sim.unit import Unit
 from gateway.app import ROOT
 from vendors.sim import Addresses
 
+#: A run's name on the bus, where nobody else has a say in it.
+SITE: Final = "sim"
 # A run wants to know soon how a cell fares.
 _HEALTH_MS: Final = 500
 
@@ -33,24 +35,30 @@ def gateway_config(  # noqa: PLR0913 -- by keyword; each is a line of the file
         state_dir: where it keeps its state.
         told: settings of a vendor's cell, beside where its devices are.
     """
-    settings = {
-        each.vendor: within(each.gateway_settings(at), told.get(each.vendor, {}))
-        for each in populations
-    }
-    return config_of(settings, site=site, bus_url=bus_url, state_dir=state_dir)
+    settings = {each.vendor: each.gateway_settings(at) for each in populations}
+    return config_of(settings, site=site, bus_url=bus_url, state_dir=state_dir, told=told)
 
 
 def config_of(
-    settings: Mapping[str, Mapping[str, Any]], *, site: str, bus_url: str, state_dir: Path
+    settings: Mapping[str, Mapping[str, Any]],
+    *,
+    site: str,
+    bus_url: str,
+    state_dir: Path,
+    told: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """A gateway's configuration: a cell with these settings for each vendor, and one bus."""
+    """The same, from what the cells' settings are by vendor."""
     return {
         "site": site,
         "state_dir": str(state_dir),
         "log": {"level": "warning", "format": "console"},
         "bus": [{"kind": "mqtt", "url": bus_url}],
         "cells": [
-            {"vendor": vendor, "settings": dict(each), "health_interval_ms": _HEALTH_MS}
+            {
+                "vendor": vendor,
+                "settings": within(each, told.get(vendor, {})),
+                "health_interval_ms": _HEALTH_MS,
+            }
             for vendor, each in settings.items()
         ],
     }
@@ -59,6 +67,11 @@ def config_of(
 def bus_topics(site: str) -> Sequence[str]:
     """What to subscribe to, to hear every event and how each cell fares."""
     return (f"{ROOT}/{site}/+/+/event/#", f"{ROOT}/{site}/gateway/+/health")
+
+
+def command_topic(site: str, unit: Unit) -> str:
+    """Where a device's gateway takes commands for it."""
+    return f"{ROOT}/{site}/{unit.name}/command"
 
 
 def left_retained(site: str, units: Sequence[Unit], hubs: Iterable[HubUnit]) -> list[str]:

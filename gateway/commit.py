@@ -63,14 +63,7 @@ class Batch:
         self.gives_way = 0
 
     def __bool__(self) -> bool:
-        return bool(
-            self.rows
-            or self.callbacks
-            or self.dead_letters
-            or self.commands
-            or self.cursors
-            or self.entries
-        )
+        return bool(self.callbacks) or self.writes
 
     @property
     def writes(self) -> bool:

@@ -52,6 +52,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Give this run its mark, and see to it that the right copy of the product is tested."""
     if not hasattr(config, "workerinput"):
         os.environ[RUN] = uuid.uuid4().hex
+    # A shell that starts us in its background has SIGINT ignored, and every child inherits that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     here = Path(vendors.__file__).parent.parent
     if os.environ.get(INSTALLED) and here.name != "site-packages":
         pytest.exit(f"{INSTALLED} is set, and the product comes from {here}", returncode=4)

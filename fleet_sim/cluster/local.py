@@ -15,12 +15,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 from fleet_sim.cluster.orders import Order
 from fleet_sim.cluster.plan import Done, Job, Lost, Refused, Word
-from fleet_sim.virtual import RAM
+from fleet_sim.virtual import scratch
 
 # A worker says about once a second that it lives; one that is silent for so long hangs.
 _SILENT_S: Final = 60.0
@@ -50,7 +49,7 @@ class LocalCrew:
         self._folder = folder
         self._silent_s = silent_s
         # Ours and not the workers', so that one that is killed leaves nothing.
-        self._state = TemporaryDirectory(prefix="doorfleet-", dir=RAM if RAM.is_dir() else None)
+        self._state = scratch()
         self._workers: dict[int, _Worker] = {}
 
     def start(self, job: Job) -> None:

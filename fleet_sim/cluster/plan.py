@@ -102,12 +102,14 @@ class Opened:
         devices: all of them, as (vendor, name).
         retained: topics on which a broker may keep their word.
         ports: see `WireJob`.
+        sessions: how many connections to the broker it will have.
     """
 
     settings: Mapping[str, Mapping[str, Any]]
     devices: Sequence[tuple[str, str]]
     retained: Sequence[str]
     ports: Mapping[str, int]
+    sessions: int
 
 
 @dataclass(frozen=True, slots=True)

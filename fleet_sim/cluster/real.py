@@ -22,7 +22,7 @@ import orjson
 import yaml
 
 from devices.errors import ConfigError
-from fleet_sim import acts, report, stage
+from fleet_sim import report, stage
 from fleet_sim.cluster import merge, settings
 from fleet_sim.cluster.local import LocalCrew
 from fleet_sim.cluster.orders import Order
@@ -43,26 +43,20 @@ from fleet_sim.cluster.plan import (
     WireJob,
     Word,
 )
-from fleet_sim.cluster.wire_shard import SITE
+from fleet_sim.fleet import polls
 from fleet_sim.ledger import Forgetful, Ledger
-from fleet_sim.meter import Meter, Watch, struck
+from fleet_sim.meter import Watch
+from fleet_sim.real_time import SETTLE_MAX_S, SILENT_S, UP_S, Narrator, all_up, cells_of, patience
 from fleet_sim.scenario import Scenario
 from fleet_sim.shard import Shard
 from fleet_sim.timeline import Timeline
-from fleet_sim.wire import Witness, forget, raise_files, verdict
-from fleet_sim.wiring import bus_topics, config_of
-from vendors import registry
-from vendors.api import Delivery
+from fleet_sim.wire import Need, Witness, claim, forget, listen, raise_files, verdict
+from fleet_sim.wiring import SITE, bus_topics, config_of
 from vendors.wire import mqtt311
 
 _TURN_S: Final = 0.03
-_SHOW_S: Final = 1.0
 _BUILD_S: Final = 120.0
-_UP_S: Final = 20.0
 _STILL_S: Final = 30.0
-_SILENT_S: Final = 2.0
-_SETTLE_MAX_S: Final = 60.0
-_WAIT_MAX_S: Final = 30.0
 # What the bus says waits so long, at most, for a worker that does not speak.
 _HELD_MS: Final = 3_000.0
 
@@ -105,7 +99,8 @@ async def run(  # noqa: PLR0913 -- by keyword; what people choose
         gateway: whether there is one.
 
     Raises:
-        StageError: broker, gateway or workers could not be had, or went away.
+        StageError: broker, gateway or workers could not be had, or went away, or the machine is too
+            small.
         ConfigError: a vendor refuses what the scenario says.
     """
     raise_files()
@@ -160,10 +155,13 @@ class _Real:
         for shard in self._shards:
             self._start(shard)
         await self._until(lambda: self._all("opened"), _BUILD_S, "did not come up")
+        if self._wire.broker.ours:  # each worker has looked to itself, and nobody to the broker
+            opened = [each.opened for each in self._shards.values() if each.opened is not None]
+            claim(Need(broker_sessions=sum(each.sessions for each in opened)))
         if not self._job.gateway:
             return await self._play()
         # Heard from the first word on: panels answer before the gateway says it is ready.
-        await self._listen()
+        self._witness = await listen(self._wire.broker, bus_topics(SITE), self._heard)
         async with stage.gateway(self._config(folder), folder) as gateway:
             self.watched.append(gateway)
             self._watch.say(
@@ -252,14 +250,15 @@ class _Real:
     # --- the bus ------------------------------------------------------------------------------
 
     def _config(self, folder: Path) -> str:
-        told = settings.merged(
+        whole = settings.merged(
             [shard.opened.settings for shard in self._shards.values() if shard.opened is not None]
         )
         config = config_of(
-            {name: {**told[name], **self._job.scenario.gateway.get(name, {})} for name in told},
+            whole,
             site=SITE,
             bus_url=self._wire.broker.url,
             state_dir=folder / "state",
+            told=self._job.scenario.gateway,
         )
         return yaml.safe_dump(config, sort_keys=False)
 
@@ -267,16 +266,6 @@ class _Real:
         """The topics on which devices and gateway left something with the broker."""
         opened = [each.opened for each in self._shards.values() if each.opened is not None]
         return [topic for one in opened for topic in one.retained]
-
-    async def _listen(self) -> None:
-        broker = self._wire.broker
-        try:
-            _, self._witness = await asyncio.get_running_loop().create_connection(
-                lambda: Witness(bus_topics(SITE), self._heard), broker.host, broker.port
-            )
-        except OSError as error:
-            raise stage.StageError(f"broker {broker.url}: {error}") from error
-        await self._witness.ready
 
     def close(self) -> None:
         """Listen no longer."""
@@ -310,11 +299,11 @@ class _Real:
 
     async def _play(self) -> dict[str, Any]:
         if self._job.gateway:
-            await self._until(self._gateway_is_up, _UP_S)
+            await self._until(lambda: all_up(self._job.scenario.fleet, self._cells), UP_S)
         self._connecting = True
         self._tell(Order.GO)
         everybody = sum(self._job.scenario.fleet.values())
-        patience_s = _UP_S + everybody / self._job.scenario.connects_per_s
+        patience_s = UP_S + everybody / self._job.scenario.connects_per_s
         await self._until(lambda: self._all("up"), patience_s)
         self._watch.say(f"{everybody} devices are up; all shards begin")
         self._began_ms = time.time_ns() / 1e6
@@ -331,40 +320,30 @@ class _Real:
         return self._result(settled=settled)
 
     async def _perform(self) -> None:
-        scenario = self._job.scenario
-        about = report.about(scenario, self._job.seed, virtual=False)
-        meter = Meter(about, self._ledger, self._course, self._cells)
-        said = acts.announcements(scenario, self._hurry)
-        ends_s = [end_s / self._hurry for end_s in self._course.ends_s]
-        began_s = shown_s = time.monotonic()
+        narrator = Narrator(
+            self._job.scenario,
+            self._job.seed,
+            self._hurry,
+            self._course,
+            self._ledger,
+            self._cells,
+            self._watch,
+        )
+        began_s = time.monotonic()
         while (now_s := time.monotonic() - began_s) < self._wire.seconds:
-            while said and said[0][0] <= now_s:
-                self._watch.say(said.pop(0)[1])
-            while ends_s and ends_s[0] <= now_s:
-                ends_s.pop(0)
-                self._course.close_bucket()
-            if time.monotonic() - shown_s >= _SHOW_S:
-                shown_s = time.monotonic()
-                at_s = now_s * self._hurry
-                self._watch.show(meter.moment(at_s, struck(scenario, at_s)))
+            narrator.tell(now_s)
             await self._turn()
-        for _ in ends_s:
-            self._course.close_bucket()
+        narrator.finish()
 
     async def _settle(self) -> bool:
         """Until nothing comes any more; whether that was waited for long enough."""
-        longest_s = self._job.scenario.longest_wait_s if self._job.gateway else 0.0
-        wait_s = min(longest_s, _WAIT_MAX_S)
+        wait_s, settled = patience(self._job.scenario, gateway=self._job.gateway)
         quiet_s = time.monotonic() + wait_s
         await self._until(
-            lambda: time.monotonic() - max(self._heard_s, quiet_s) >= _SILENT_S,
-            _SETTLE_MAX_S + wait_s,
+            lambda: time.monotonic() - max(self._heard_s, quiet_s) >= SILENT_S,
+            SETTLE_MAX_S + wait_s,
         )
-        return wait_s >= longest_s
-
-    def _gateway_is_up(self) -> bool:
-        cells = [self._cells.get(vendor, {}) for vendor in self._job.scenario.fleet]
-        return all(cell.get("state") == "up" for cell in cells)
+        return settled
 
     async def _turn(self) -> None:
         for process in self.watched:
@@ -392,9 +371,7 @@ class _Real:
     def _result(self, *, settled: bool) -> dict[str, Any]:
         scenario, parts = self._job.scenario, self._plan.parts
         tallies = self._ledger.close(newest_owed=settled)
-        absent = {"state": "silent", "reason": "its health was never heard"}
-        wanted = scenario.fleet if self._job.gateway else ()
-        cells = {vendor: self._cells.get(vendor, absent) for vendor in wanted}
+        cells = cells_of(scenario.fleet, self._cells) if self._job.gateway else {}
         found = report.result(
             scenario,
             self._job.seed,
@@ -405,8 +382,7 @@ class _Real:
         )
         wire = merge.wire([part.wire for part in parts.values()])
         if not self._job.gateway:
-            problems = list(verdict.problems(wire)) if wire else ["no worker was left"]
-            found |= {"problems": problems, "verdict": "fail" if problems else "pass"}
+            found |= verdict.judged(verdict.problems(wire) if wire else ["no worker was left"])
         return {
             **found,
             **merge.world(scenario, self._job.seed, list(parts.values())),
@@ -422,8 +398,3 @@ class _Real:
                 if shard.unjudged and shard.opened is not None
             ),
         }
-
-
-def polls(vendor: str) -> bool:
-    """Whether a gateway also asks this vendor's devices, and so hears what was not told."""
-    return registry.vendor(vendor).delivery is not Delivery.PUSH

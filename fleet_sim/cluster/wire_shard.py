@@ -6,7 +6,6 @@ open its servers ─Built─► GO ─► connect ─Up─► LIVE ─► people
 
 import asyncio
 import contextlib
-import gc
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,16 +19,13 @@ from fleet_sim.cluster.orders import Orders
 from fleet_sim.cluster.plan import Built, Count, Job, News, Opened, Part, Still, Up, WireJob, Word
 from fleet_sim.cluster.telling import Telling
 from fleet_sim.fleet import Population, polled
-from fleet_sim.stage import StageError
-from fleet_sim.wire import WireFleet, Witness, claim, raise_files, verdict, wall_ms
-from fleet_sim.wiring import bus_topics, left_retained
+from fleet_sim.garbage import frozen
+from fleet_sim.wire import WireFleet, Witness, listen, raise_files, verdict, wall_ms
+from fleet_sim.wiring import SITE, bus_topics, command_topic, left_retained
 from fleet_sim.world.world import World
-from gateway.app import ROOT
 from vendors.sim import Addresses
 from vendors.wire import mqtt311
 
-#: Its name on the bus.
-SITE: Final = "sim"
 _TELL_S: Final = 0.2
 _TURN_S: Final = 0.05
 #: The key of the datagrams' port among those of the hubs.
@@ -89,7 +85,6 @@ class _WireShard:
         fleet, shard = self._fleet, self._job.shard.index
         telling = asyncio.create_task(self._tell())
         try:
-            claim(fleet.need, self._wire.broker.host)
             self._say(Built(shard, where, await self._open()))
             await asyncio.to_thread(self._orders.next)
             if self._job.gateway and self._job.scenario.deliveries is not None:
@@ -99,10 +94,8 @@ class _WireShard:
             self._say(Up(shard))
             await asyncio.to_thread(self._orders.next)
             sent_before = fleet.traffic.sent
-            # Looking through a whole fleet for garbage takes a while, in which nothing is on time.
-            gc.collect()
-            gc.freeze()
-            await self._live()
+            with frozen():
+                await self._live()
             self._world.rest()
             fleet.quiet = True
             self._say(Still(shard))
@@ -136,6 +129,7 @@ class _WireShard:
                 **{name: int(url.rpartition(":")[2]) for name, url in hubs.hubs.items()},
                 _DATAGRAMS: datagrams,
             },
+            sessions=fleet.need.sessions,
         )
 
     async def _listen(self) -> None:
@@ -145,18 +139,8 @@ class _WireShard:
             if not packet.topic.endswith("/health"):
                 self._world.heard(orjson.loads(packet.payload), self._fleet.now_ms())
 
-        broker = self._wire.broker
-        try:
-            _, witness = await asyncio.get_running_loop().create_connection(
-                lambda: Witness(bus_topics(SITE), heard), broker.host, broker.port
-            )
-        except OSError as error:
-            raise StageError(f"broker {broker.url}: {error}") from error
-        await witness.ready
-        self._witness = witness
-        self._world.say = lambda unit, request: witness.publish(
-            f"{ROOT}/{SITE}/{unit.name}/command", request
-        )
+        witness = self._witness = await listen(self._wire.broker, bus_topics(SITE), heard)
+        self._world.say = lambda unit, request: witness.publish(command_topic(SITE, unit), request)
 
     async def _live(self) -> None:
         """People live, and act follows act, until the time is over."""

@@ -18,6 +18,7 @@ from devices.command import COMMANDS, NEAR_PCT, Command
 from devices.errors import DecodeError, RefusedError, RejectedError, UnavailableError
 from devices.reading import Happening, Reading, Value
 from devices.twin import Twin
+from fleet_sim.broker.topics import matches
 from fleet_sim.chance import stream
 from fleet_sim.clock import SimLoop
 from fleet_sim.conform.peers import MemoryWire, MqttPeer, Network, StreetHub
@@ -220,14 +221,14 @@ class Street:
         for device in self.devices:
             if device.session is None or device.name in self.cut_off:
                 continue
-            if any(_matches(topic, message.topic) for topic, _ in device.session.subscriptions):
+            if any(matches(topic, message.topic) for topic, _ in device.session.subscriptions):
                 self.apply(device, device.receive(message, self.now_ms()))
         for hub in self.hubs.values():
             session = hub.hub.session
             if (
                 session is not None
                 and hub.powered
-                and any(_matches(topic, message.topic) for topic, _ in session.subscriptions)
+                and any(matches(topic, message.topic) for topic, _ in session.subscriptions)
             ):
                 hub.apply(hub.hub.receive(message, self.now_ms()))
 
@@ -300,16 +301,6 @@ class Street:
             for truth in self.truths
             if truth.device == device and self.vendor.kind.axis(truth.key) is not None
         }
-
-
-def _matches(pattern: str, topic: str) -> bool:
-    levels, wanted = topic.split("/"), pattern.split("/")
-    if wanted[-1] == "#":
-        levels = levels[: len(wanted) - 1]
-        wanted = wanted[:-1]
-    return len(levels) == len(wanted) and all(
-        want in ("+", level) for want, level in zip(wanted, levels, strict=True)
-    )
 
 
 Play = Callable[[Street], Coroutine[Any, Any, None]]

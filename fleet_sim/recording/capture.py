@@ -11,13 +11,12 @@ dropped over it is counted and told.
 import asyncio
 import contextlib
 import secrets
-import ssl
 import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import aiomqtt
 from paho.mqtt.subscribeoptions import SubscribeOptions
@@ -26,7 +25,8 @@ from devices.errors import ConfigError
 from fleet_sim.recording import lines, topics
 from fleet_sim.recording.scrub import Scrubber
 from fleet_sim.stage import StageError
-from vendors.wire.mqtt import MqttSettings
+from vendors.wire.mqtt import MqttSettings, reason
+from vendors.wire.mqtt.framing import LinkError
 
 # Larger ones are firmware and pictures.
 _PAYLOAD_MAX: Final = 262_144
@@ -79,22 +79,16 @@ class Figures:
 class Tape:
     """The file; a line is in it when `take` returns.
 
+    It is opened for its first line, so that what fails before leaves an older recording as it was.
+
     Args:
         path: where; a file that is there is begun anew.
         scrubber: None writes everything as it is.
         wish: the bounds.
-
-    Raises:
-        ConfigError: it cannot be written there.
     """
 
     def __init__(self, path: Path, scrubber: Scrubber | None, wish: Wish) -> None:
-        try:
-            self._file = path.open("wb", buffering=0)
-        except OSError as error:
-            raise ConfigError(
-                (f"{path}: {error.strerror}; give a file that we may write",)
-            ) from error
+        self._file: BinaryIO | None = None
         self._path = path
         self._scrubber = scrubber
         self._wish = wish
@@ -170,17 +164,38 @@ class Tape:
             }
         )
 
+    def finish(self) -> None:
+        """All is said: the file is there, and empty if that was nothing.
+
+        Raises:
+            ConfigError: it cannot be written there.
+        """
+        self._opened()
+        self.close()
+
     def close(self) -> None:
         """No more."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
+
+    def _opened(self) -> BinaryIO:
+        if self._file is None:
+            try:
+                self._file = self._path.open("wb", buffering=0)
+            except OSError as error:
+                raise ConfigError(
+                    (f"{self._path}: {error.strerror}; give a file that we may write",)
+                ) from error
+        return self._file
 
     def _write(self, record: dict[str, Any]) -> bool:
         data = lines.line(record)
         if self.figures.bytes + len(data) > self._wish.bytes_max:
             self.figures.ended = f"the file has reached {self._wish.bytes_max} bytes"
             return False
+        file = self._opened()
         try:
-            self._file.write(data)
+            file.write(data)
         except OSError as error:
             raise StageError(
                 f"{self._path}: {error.strerror}; what came before is in it, make room and go on"
@@ -197,11 +212,14 @@ async def record(
     `told` is called when the link comes up, and for each frame from then on.
 
     Raises:
+        ConfigError: a file of the identity, or OUT, cannot be used.
         StageError: the broker cannot be reached, or refuses what is wished.
     """
     recorder = _Recorder(wish, tape, enough, told)
     try:
-        return await recorder.run()
+        figures = await recorder.run()
+        tape.finish()
+        return figures
     finally:
         tape.close()
 
@@ -276,13 +294,20 @@ class _Recorder:
             if first and self._wish.version == "5":
                 await self._take_stored()
             while not self._tape.figures.ended:
-                left_s = self._until_s - asyncio.get_running_loop().time()
-                message = await arrived.next(self._enough, min(1.0, max(0.0, left_s)))
+                message = await self._next(arrived, 1.0)
                 if message is not None:
                     self._take(message, arrived.dropped())
                 else:
                     self._look()
                 self._told(self._tape.figures)
+
+    async def _next(self, arrived: "_Arrived", within_s: float) -> aiomqtt.Message | None:
+        """What comes next; None if nothing does, or if it is enough and all that came is taken."""
+        left_s = self._until_s - asyncio.get_running_loop().time()
+        # Not even a short wait then: while frames keep coming, each would bring another.
+        if arrived.is_empty() and (left_s <= 0 or self._enough.is_set()):
+            return None
+        return await arrived.next(self._enough, min(within_s, left_s))
 
     def _take(self, message: aiomqtt.Message, dropped: int, *, stored: bool = False) -> None:
         if dropped:
@@ -310,7 +335,7 @@ class _Recorder:
             # Its answer comes behind all that the broker had for the first one.
             await client.subscribe(f"doorfleet-sim/{secrets.token_hex(8)}", qos=0)
             while loop.time() < until_s and not self._tape.figures.ended:
-                message = await arrived.next(self._enough, _QUIET_S)
+                message = await self._next(arrived, _QUIET_S)
                 if message is None or not message.retain:  # the live ones come behind the kept
                     return
                 self._take(message, arrived.dropped(), stored=True)
@@ -341,19 +366,20 @@ class _Recorder:
         at = self._wish.at
         arrived = _Arrived()
         try:
+            password = reason.password(at)
             client = aiomqtt.Client(
                 at.host,
                 at.port,
                 username=at.username,
-                password=at.password_file.read_text().strip() if at.password_file else None,
+                password=None if password is None else password.decode(),
                 identifier=at.client_id or f"doorfleet-record-{what}-{secrets.token_hex(4)}",
                 protocol=_VERSIONS[self._wish.version],
                 keepalive=at.keepalive_s,
                 queue_type=arrived.kind(),
                 timeout=at.connect_timeout_s,
-                tls_context=_tls(at),
+                tls_context=reason.tls_context(at),
             )
-        except (OSError, ValueError) as error:  # a file of a certificate or password
+        except (LinkError, ValueError) as error:  # a file of a certificate or password
             raise ConfigError((f"{at.where}: {error}; check the files of the identity",)) from error
         return client, arrived
 
@@ -387,6 +413,10 @@ class _Arrived:
         finally:
             self._gone.cancel()
             await asyncio.gather(self._gone, return_exceptions=True)
+
+    def is_empty(self) -> bool:
+        """Whether all that came is taken."""
+        return not self._items
 
     def dropped(self) -> int:
         """How many were dropped since this was asked last."""
@@ -436,13 +466,3 @@ def _bytes(payload: object) -> bytes:
     if isinstance(payload, bytes | bytearray):
         return bytes(payload)
     return b"" if payload is None else str(payload).encode()
-
-
-def _tls(at: MqttSettings) -> ssl.SSLContext | None:
-    if not at.tls:
-        return None
-    context = ssl.create_default_context(cafile=at.ca_file)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if at.cert_file is not None and at.key_file is not None:
-        context.load_cert_chain(at.cert_file, at.key_file, password="")
-    return context

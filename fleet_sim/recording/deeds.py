@@ -121,19 +121,25 @@ def _northbound(topic: str, payload: bytes, received_ms: float) -> Sighting | No
     try:
         event = orjson.loads(payload)
         data, kind = event["data"], event["type"]
-        changes = data.get("changes")
         vendor, device = data["vendor"], data["device"]
+        changes = data.get("changes")
+        if changes is not None:
+            moved = any(
+                _axis(axis) not in _AXES and change.get("was") is not None
+                for axis, change in changes.items()
+            )
+            times = [change.get("received_at_ms") or 0 for change in changes.values()]
+            at_ms = max(times, default=0)
+        else:
+            moved = kind.removeprefix("doorfleet.").rpartition(".v")[0] not in _HAPPENINGS
+            at_ms = data.get("received_at_ms") or 0
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
-    if changes is not None:
-        moved = any(
-            _axis(axis) not in _AXES and change.get("was") is not None
-            for axis, change in changes.items()
-        )
-        at_ms = max((change.get("received_at_ms", 0) for change in changes.values()), default=0)
-    else:
-        moved = kind.removeprefix("doorfleet.").rpartition(".v")[0] not in _HAPPENINGS
-        at_ms = data.get("received_at_ms", 0)
+    # Whoever may write to the broker may write anything there.
+    if not (isinstance(vendor, str) and isinstance(device, str) and isinstance(kind, str)):
+        return None
+    if not isinstance(at_ms, int | float):
+        return None
     return Sighting(vendor, device, at_ms or received_ms, moved)
 
 

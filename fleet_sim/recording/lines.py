@@ -5,6 +5,7 @@
 
 `at_ms` counts from the first timed frame; null means that nobody noted it, and the frame follows
 its predecessor at once. `retained` null means that nobody saw the flag: it is played as false.
+`qos` is what the frame had, and says nothing of how it is played: at QoS 1, in order.
 `stored` true: the broker had kept it from before the recording began. `began_at_ms`, on the first
 line only, is the Unix time of `at_ms` 0. A datagram has a payload only, a request `method` and
 `path` beside it.
@@ -35,13 +36,12 @@ class Mistake(Exception):  # noqa: N818 -- the file's, and caught here
 
 
 class Recorded(NamedTuple):
-    """A message of a broker; `at_ms` is None where the source has no time."""
+    """A message of a broker; `at_ms` is None where the source has no time. Its QoS is not kept."""
 
     line: int
     at_ms: float | None
     topic: str
     payload: bytes
-    qos: int
     retain: bool
 
 
@@ -250,7 +250,7 @@ def _message(number: int, at_ms: float | None, record: dict[str, Any]) -> Record
     if qos is not None and (type(qos) is not int or not 0 <= qos <= _QOS_MAX):
         raise Mistake(f'"qos" is {_short(qos)}; write 0, 1 or 2')
     retain = record.get("retained") is True
-    return Recorded(number, at_ms, topic, payload_of(record), qos or 0, retain)
+    return Recorded(number, at_ms, topic, payload_of(record), retain)
 
 
 _OF: Final[Mapping[str, Callable[[int, float | None, dict[str, Any]], Playable | str]]] = {

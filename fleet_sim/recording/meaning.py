@@ -1,12 +1,11 @@
 """What a key says about the value behind it: a secret, a moment, a model, a count, or nothing."""
 
-import re
 from collections.abc import Mapping
 from enum import Enum
 from functools import lru_cache
 from typing import Final
 
-_WORDS: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
+from fleet_sim.recording.vocabulary import PARTS
 
 
 class Meaning(Enum):
@@ -70,7 +69,7 @@ _LAST: Final[Mapping[str, Meaning]] = {
 @lru_cache(maxsize=4096)
 def of(key: str) -> Meaning:
     """What a key says of its value."""
-    words = [word.lower() for word in _WORDS.findall(key)]
+    words = [word.lower() for word in PARTS.findall(key)]
     found = _KEYS.get("".join(words))
     if found is not None:
         return found

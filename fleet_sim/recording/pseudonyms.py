@@ -14,7 +14,7 @@ from collections.abc import Callable, Container
 from hashlib import blake2b
 from typing import Final
 
-#: Bytes that a key has at least, and one that is drawn for a recording has.
+#: Bytes of a key that is drawn for a recording; one that is given may have more or fewer.
 KEY_BYTES: Final = 32
 _KEY_BYTES_MAX: Final = 64
 _ROUNDS: Final = 8
@@ -113,10 +113,13 @@ class Pseudonyms:
             return self.digits(text)
         if len(text) > _PIECE:
             return "".join(self.of(text[at : at + _PIECE]) for at in range(0, len(text), _PIECE))
+        value = int(text, 16)
         if len(text) - len(text.lstrip("0")) >= _PADDING:
             found = self._padded(text, 16)
+        elif value < 10**_PIECE:
+            found = f"{self.number(value):x}".zfill(len(text))
         else:
-            found = f"{self.number(int(text, 16)):x}".zfill(len(text))
+            found = self._digest(value).zfill(len(text))
         return found.upper() if text.isupper() else found
 
     def bits(self, value: int, width: int, what: str) -> int:
@@ -142,6 +145,19 @@ class Pseudonyms:
             lambda other: other > 0 and (not f"{other:{form}}".isdigit()) == has_letter,
         )
         return kept + f"{found:{form}}".zfill(len(rest))
+
+    def _digest(self, value: int) -> str:
+        """What as a decimal would be cut into pieces, which keep no length in hexadecimal."""
+        length = len(f"{value:x}")
+        found = self._walk(
+            value,
+            16**length,
+            f"digest{length}",
+            lambda other: (
+                other >= 10**_PIECE and len(f"{other:x}") == length and not f"{other:x}".isdigit()
+            ),
+        )
+        return f"{found:x}"
 
     def _word(self, run: str) -> str:
         """Letters for letters, in their case, and digits for digits."""

@@ -16,10 +16,9 @@ import yaml
 
 from fleet_sim.recording.deeds import Sighting, deeds
 from fleet_sim.world.fields import DAYS
+from fleet_sim.world.weektime import HOUR_MS, HOURS
 
-_HOUR_MS: Final = 3_600_000
 _DAY: Final = 24
-_WEEK: Final = 168
 _HOURS_MIN: Final = 0.05
 _HOURS_MAX: Final = 168.0
 # The least and the most that a scenario takes.
@@ -82,8 +81,8 @@ def derive(
         return None
     times = [each.at_ms for each in known]
     first_ms, last_ms = span_ms or (min(times), max(times))
-    hours = max(_HOURS_MIN, (last_ms - first_ms) / _HOUR_MS)
-    cover = _cover(first_ms, first_ms + hours * _HOUR_MS, zone)
+    hours = max(_HOURS_MIN, (last_ms - first_ms) / HOUR_MS)
+    cover = _cover(first_ms, first_ms + hours * HOUR_MS, zone)
     found = {}
     for vendor in dict.fromkeys(each.vendor for each in known):
         own = [each for each in known if each.vendor == vendor]
@@ -102,8 +101,8 @@ def scenario(rhythms: Rhythms, name: str, recording: str) -> dict[str, str]:
     files: dict[str, str] = {}
     fleet = []
     for vendor, one in rhythms.vendors.items():
-        if len(one.shape) == _WEEK:
-            csv = f"{name}.{vendor}.csv"
+        if len(one.shape) == HOURS:
+            csv = csv_of(name, vendor)
             files[csv] = _csv(one.shape)
             shape: dict[str, Any] = {"csv": csv}
         else:
@@ -126,6 +125,11 @@ def scenario(rhythms: Rhythms, name: str, recording: str) -> dict[str, str]:
     return {f"{name}.yaml": comment + text, **files}
 
 
+def csv_of(name: str, vendor: str) -> str:
+    """The file of a vendor's week, beside the scenario of this name."""
+    return f"{name}.{vendor}.csv"
+
+
 def _line(vendor: str, one: Rhythm) -> str:
     gap = "" if one.gap_s is None else f", {one.gap_s:.0f} s between two in the median"
     return f"{vendor}: {one.devices} devices, {one.deeds} deeds, {one.per_day:.2f} a day each{gap}."
@@ -145,7 +149,9 @@ def _rhythm(
     # What the shape says of the recorded hours: the pace is that of its mean.
     covered = sum(cover)
     within = sum(shape[hour % len(shape)] * share for hour, share in enumerate(cover)) / covered
-    pace = per_day / usual_per_day / within if within else 0.0
+    pace = 1.0  # where simulated devices do nothing, there is nothing to compare with
+    if usual_per_day:
+        pace = per_day / usual_per_day / within if within else 0.0
     return Rhythm(
         devices,
         len(done),
@@ -158,10 +164,10 @@ def _rhythm(
 
 def _shape(moments: Iterable[datetime], cover: Sequence[float]) -> tuple[float, ...]:
     """Deeds per recorded hour, compared with their mean; hours without a record have the mean."""
-    counts = [0.0] * _WEEK
+    counts = [0.0] * HOURS
     for moment in moments:
         counts[moment.weekday() * _DAY + moment.hour] += 1
-    size = _WEEK if all(cover) else _DAY
+    size = HOURS if all(cover) else _DAY
     sums = [sum(counts[hour::size]) for hour in range(size)]
     shares = [sum(cover[hour::size]) for hour in range(size)]
     total, covered = sum(sums), sum(shares)
@@ -174,13 +180,13 @@ def _shape(moments: Iterable[datetime], cover: Sequence[float]) -> tuple[float, 
 
 def _cover(first_ms: float, last_ms: float, zone: tzinfo | None) -> list[float]:
     """For how many hours each hour of the week was recorded."""
-    cover = [0.0] * _WEEK
+    cover = [0.0] * HOURS
     at_ms = first_ms
     while at_ms < last_ms:
         local = _local(at_ms, zone)
         within_ms = (local.minute * 60 + local.second) * 1000 + at_ms % 1000
-        step_ms = min(max(1.0, _HOUR_MS - within_ms), last_ms - at_ms)
-        cover[local.weekday() * _DAY + local.hour] += step_ms / _HOUR_MS
+        step_ms = min(max(1.0, HOUR_MS - within_ms), last_ms - at_ms)
+        cover[local.weekday() * _DAY + local.hour] += step_ms / HOUR_MS
         at_ms += step_ms
     return cover
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import orjson
 
-from fleet_sim.recording import meaning
+from fleet_sim.recording import lines, meaning
 from fleet_sim.recording.meaning import Meaning
 from fleet_sim.recording.pseudonyms import Pseudonyms
 from fleet_sim.recording.text import Texts
@@ -63,6 +63,8 @@ _CODE_KEYS: Final = frozenset({"value", "newValue", "prevValue", "currentValue",
 _OWN: Final = frozenset(
     {"at_ms", "direction", "transport", "retained", "stored", "qos", "status", "began_at_ms"}
 )
+#: And those that say what was on the wire, or what somebody noted of it.
+_FIELDS: Final = _OWN | {"topic", "payload", "payload_hex", "method", "path", "note"}
 
 
 class Scrubber:
@@ -149,8 +151,9 @@ class Scrubber:
         made: dict[str, Any] = {}
         topic = record.get("topic")
         source = topic if isinstance(topic, str) else ""
-        of_device = record.get("direction") != "host->device"
-        for field, value in record.items():
+        of_device = record.get("direction") != lines.FROM_HOST
+        for given, value in record.items():
+            field = given if given in _FIELDS else _inside(self._key(json.dumps(given))[1])
             if field in _OWN or value is None:
                 made[field] = value
             elif field == "topic":

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from fleet_sim.recording import meaning
 from fleet_sim.recording.meaning import Meaning
 from fleet_sim.recording.pseudonyms import Pseudonyms, is_hex
-from fleet_sim.recording.vocabulary import Vocabulary
+from fleet_sim.recording.vocabulary import RUN, Vocabulary
 
 _HEX: Final = "[0-9A-Fa-f]"
 #: What is looked for in a text, the longest shapes first.
@@ -36,7 +36,6 @@ _SHAPES: Final = re.compile(
     """,
     re.VERBOSE,
 )
-_RUN: Final = re.compile(r"[^\W_]+")
 #: `key=value`, as in queries and some paths.
 _PAIR: Final = re.compile(r"([A-Za-z_][\w.-]{0,63})=([^&\s/;,=]*)")
 _DIGITS_KEPT: Final = 4
@@ -125,7 +124,7 @@ class Texts:
             if shape == "run":
                 return self._run(said, kind, loose=loose)
             if kind is Meaning.SECRET:
-                return _RUN.sub(lambda run: self._replaced(run[0]), said)
+                return RUN.sub(lambda run: self._replaced(run[0]), said)
             return self._shaped(shape, said, kind)
 
         return _SHAPES.sub(replace, text)
@@ -135,7 +134,7 @@ class Texts:
             case "uuid" | "mac":
                 found = self._spread(said)
             case "mail":  # its host may be made of words that we know
-                found = self._instead(said, _RUN.sub(lambda run: self._names.of(run[0]), said))
+                found = self._instead(said, RUN.sub(lambda run: self._names.of(run[0]), said))
             case "ipv6":
                 found = self._ipv6(said)
             case "ipv4" if kind is not Meaning.MAKE:
@@ -209,9 +208,7 @@ class Texts:
         try:
             number = int(IPv6Address(text))
         except ValueError:
-            return re.sub(
-                r"[^\W_]+", lambda run: self._run(run[0], Meaning.PLAIN, loose=True), text
-            )
+            return RUN.sub(lambda run: self._run(run[0], Meaning.PLAIN, loose=True), text)
         low = self._names.bits(number, 128, "ipv6") & ((1 << 120) - 1)
         return self._instead(text, str(IPv6Address(0xFD << 120 | low)))
 

@@ -4,9 +4,11 @@ A vendor of somebody else's, or topics that were configured away from these, are
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from devices.errors import ConfigError
+from fleet_sim.broker.topics import matches
 from gateway.app import ROOT
 from vendors import registry
 
@@ -60,6 +62,7 @@ def of_vendor(name: str) -> Heard:
     return VENDORS[name]
 
 
+@lru_cache(maxsize=4096)
 def is_host(topic: str) -> bool:
     """Whether a host said it: a command, or a question."""
     return any(
@@ -79,16 +82,3 @@ def problem(pattern: str) -> str | None:
     if any("+" in level and level != "+" for level in levels):
         return "+ stands for a whole level; write it alone between slashes"
     return None
-
-
-def matches(pattern: str, topic: str) -> bool:
-    """Whether a topic is among those that a filter names. Source: MQTT 5, section 4.7."""
-    wanted, levels = pattern.split("/"), topic.split("/")
-    if topic.startswith("$") and not pattern.startswith("$"):
-        return False
-    for number, each in enumerate(wanted):
-        if each == "#":
-            return True
-        if number >= len(levels) or each not in {"+", levels[number]}:
-            return False
-    return len(wanted) == len(levels)

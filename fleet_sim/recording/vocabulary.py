@@ -20,7 +20,7 @@ from vendors import registry
 #: A run of letters and digits: what is kept or replaced as a whole.
 RUN: Final = re.compile(r"[^\W_]+")
 #: Where a run of camelCase, or of a word and a number, can be cut.
-_PARTS: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
+PARTS: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
 _NUMBER: Final = re.compile(r"[0-9]{5}|^[0-9]+$|^0x")
 _PHRASE: Final = re.compile(r"[A-Za-z][\w ().-]{1,38}[\w)]")
 _NUMBER_MAX: Final = 2
@@ -94,7 +94,7 @@ class Vocabulary:
             return True
         if len(run) > _KEPT_MAX or not run.isascii():
             return False
-        parts = _PARTS.findall(run)
+        parts = PARTS.findall(run)
         return len(parts) > 1 and all(
             len(part) <= _NUMBER_MAX if part.isdigit() else part.lower() in self.words
             for part in parts
@@ -118,8 +118,9 @@ def vocabulary() -> Vocabulary:
             said.update(_keys(tree))
     single = {text for text in said if " " not in text}
     words = {run.lower() for text in single for run in RUN.findall(text)}
-    parts = {part.lower() for text in single for part in _PARTS.findall(text)}
+    parts = {part.lower() for text in single for part in PARTS.findall(text)}
     known = (words | parts | _COMMON) - _NAMES
+    _tree.cache_clear()  # the words are all that is wanted of them from now on
     return Vocabulary(
         frozenset(word for word in known if not _is_example(word)),
         frozenset(text for text in said - single if _PHRASE.fullmatch(text)),

@@ -8,7 +8,6 @@ from hashlib import blake2b
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Final
-from urllib.parse import urlsplit
 
 from devices.errors import ConfigError
 from fleet_sim import stage
@@ -75,12 +74,11 @@ def given(url: str, where: str = "the broker") -> stage.BrokerAt:
     Raises:
         ConfigError: it is no such URL.
     """
-    parts = urlsplit(url)
-    if parts.scheme != "mqtt" or not parts.hostname:
+    if (found := stage.broker_at(url)) is None:
         raise ConfigError(
             (f"{where}: {url!r}; write {', '.join(WAYS)}, or a URL mqtt://host:port",)
         )
-    return stage.BrokerAt(url, parts.hostname, parts.port or 1883)
+    return found
 
 
 @asynccontextmanager

@@ -2,20 +2,18 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
 from devices.reading import Value
 from fleet_sim.ledger import LOOSE
-from fleet_sim.stage import BrokerAt
+from fleet_sim.stage import BrokerAt, StageError
 from fleet_sim.testing.events import Event, Events
 from fleet_sim.testing.wishes import SceneError
-from fleet_sim.wire import WireFleet, Witness
+from fleet_sim.wire import WireFleet, Witness, listen
 from fleet_sim.wiring import bus_topics
 from vendors.wire import mqtt311
-
-_CONNECT_S: Final = 20.0
 
 
 class Bus:
@@ -48,19 +46,10 @@ class Bus:
             SceneError: the broker cannot be reached.
         """
         self._fleet = fleet
-        loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(_CONNECT_S):
-                _, self._witness = await loop.create_connection(
-                    lambda: Witness(bus_topics(self._site), self._heard),
-                    self._broker.host,
-                    self._broker.port,
-                )
-                await self._witness.ready
-        except (OSError, TimeoutError) as error:
-            raise SceneError(
-                f"broker {self._broker.url}: {str(error) or 'no answer'}; does it run?"
-            ) from error
+            self._witness = await listen(self._broker, bus_topics(self._site), self._heard)
+        except StageError as error:
+            raise SceneError(f"{error}; does it run?") from error
 
     @property
     def lost(self) -> bool:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar, overl
 from devices.errors import ConfigError
 from devices.reading import Value
 from fleet_sim.faults import FAULTS, Fault, parameters
-from vendors.sim import Addresses, SimulatorModule
+from fleet_sim.world.population import module_of
+from vendors.sim import Addresses
 
 if TYPE_CHECKING:
     from fleet_sim.testing.scene import Scene
@@ -33,9 +34,6 @@ class Stagehand(Protocol):
 
     async def wait_async(self, device: str, wanted: Mapping[str, Value], within_s: float) -> None:
         """The same for whoever must not be stopped."""
-
-    def module(self, vendor: str) -> SimulatorModule:
-        """What a vendor's simulator can do."""
 
 
 class Device:
@@ -82,13 +80,13 @@ class Device:
     @property
     def habits(self) -> Sequence[str]:
         """What people do with it: the deeds that `act` takes."""
-        return list(self._hand.module(self.vendor).HABITS)
+        return list(module_of(self.vendor).HABITS)
 
     @property
     def faults(self) -> Mapping[str, str]:
         """All that `strike` takes, each with a line: those of every link, and this vendor's own."""
         links = {name: line for name, (_, line) in FAULTS.items()}
-        return {**links, **self._hand.module(self.vendor).FAULTS}
+        return {**links, **module_of(self.vendor).FAULTS}
 
     def act(self, habit: str) -> None:
         """Let somebody do something with it, such as `come_home`.
@@ -111,7 +109,7 @@ class Device:
         own = fault.removeprefix("fault:")
         if fault in FAULTS:
             self._hand.call(self._unit.strike, _made(fault, how))
-        elif own in self._hand.module(self.vendor).FAULTS:
+        elif own in module_of(self.vendor).FAULTS:
             if how:
                 raise ConfigError((f"{self.vendor}: {own} takes no parameters; leave them away",))
             self._own.add(own)
@@ -125,7 +123,7 @@ class Device:
         own = (fault or "").removeprefix("fault:")
         if fault is None or fault in FAULTS:
             self._hand.call(self._unit.heal)
-        elif own in self._hand.module(self.vendor).FAULTS:
+        elif own in module_of(self.vendor).FAULTS:
             self._own.discard(own)
             self._hand.call(self._unit.act, f"heal:{own}")
         else:

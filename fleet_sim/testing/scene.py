@@ -32,7 +32,7 @@ from fleet_sim.wire import WireFleet, forget, wall_ms
 from fleet_sim.wiring import gateway_config, left_retained
 from vendors import registry
 from vendors.api import Delivery
-from vendors.sim import Addresses, SimulatorModule
+from vendors.sim import Addresses
 
 T = TypeVar("T")
 
@@ -134,10 +134,6 @@ class Scene:
         """The same for an async test, whose loop goes on meanwhile."""
         __tracebackhide__ = True
         await asyncio.to_thread(self.wait, device, wanted, within_s)
-
-    def module(self, vendor: str) -> SimulatorModule:
-        """What a vendor's simulator can do."""
-        return next(one.module for one in self._made().populations if one.vendor == vendor)
 
     @property
     def addresses(self) -> Addresses:
@@ -316,14 +312,13 @@ class Scene:
         deadline_s = loop.time() + within_s
         while True:
             late = loop.time() > deadline_s
-            closed = copy.deepcopy(fleet.ledger).close(newest_owed=newest_owed)
-            well = (
-                loop.time() - self.bus.heard_s >= _QUIET_S
-                and not any(tally.lost for tally in closed.values())
-                and all(cell["state"] == "up" for cell in self._cells_that_should_be_up().values())
+            quiet = loop.time() - self.bus.heard_s >= _QUIET_S and all(
+                cell["state"] == "up" for cell in self._cells_that_should_be_up().values()
             )
-            if well or late:
-                return closed
+            if quiet or late:  # the whole ledger is copied only when it may be the last time
+                closed = copy.deepcopy(fleet.ledger).close(newest_owed=newest_owed)
+                if late or not any(tally.lost for tally in closed.values()):
+                    return closed
             await asyncio.sleep(_LOOK_S)
 
     def _returning(self) -> list[str]:

@@ -2,22 +2,16 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from importlib import import_module
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final, TypeVar
 
 from devices.errors import ConfigError
 from devices.reading import Value
-from fleet_sim.clock import SimLoop
 from fleet_sim.life import BEGINS_MS
-from fleet_sim.quiet import quiet_log
 from fleet_sim.scenario import Scenario
 from fleet_sim.testing.diary import Diary
 from fleet_sim.testing.fleet import Device, Devices
-from fleet_sim.virtual import RAM, VirtualRun
-from vendors import registry
-from vendors.sim import SimulatorModule
+from fleet_sim.virtual import VirtualRun, simulated
 
 T = TypeVar("T")
 
@@ -36,13 +30,8 @@ def tell(scenario: Scenario, story: Story, *, seed: int) -> dict[str, Any]:
         ConfigError: the scenario ended before the story did.
         Exception: the story's own.
     """
-    where = RAM if RAM.is_dir() else None
-    with (
-        TemporaryDirectory(prefix="doorfleet-", dir=where) as folder,
-        quiet_log(),
-        asyncio.Runner(loop_factory=SimLoop) as runner,
-    ):
-        return runner.run(_tell(scenario, story, seed, Path(folder)))
+    with simulated() as (folder, runner):
+        return runner.run(_tell(scenario, story, seed, folder))
 
 
 async def _tell(scenario: Scenario, story: Story, seed: int, folder: Path) -> dict[str, Any]:
@@ -101,7 +90,3 @@ class _InPlace:
                 return
             await asyncio.sleep(_LOOK_S)
         raise self._diary.failure(device, wanted, f"within {within_s:g} s")
-
-    def module(self, vendor: str) -> SimulatorModule:
-        module: SimulatorModule = import_module(registry.vendor(vendor).simulator)
-        return module

@@ -16,14 +16,13 @@ def arguments(sub: argparse.ArgumentParser) -> None:
 
 def act(options: argparse.Namespace) -> int:
     """List them; the exit code."""
-    from importlib import import_module
-
+    from fleet_sim.act import own_faults
     from fleet_sim.faults import FAULTS
     from vendors import registry
 
     table = {"any link": {name: what for name, (_, what) in FAULTS.items()}}
     for name in registry.names():
-        table[name] = dict(import_module(registry.vendor(name).simulator).FAULTS)
+        table[name] = dict(own_faults(name))
     if options.json:
         print(json.dumps(table, indent=2))
         return common.OK

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import os
 import re
 import secrets
 import signal
@@ -12,9 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from devices.errors import ConfigError
-from fleet_sim.verbs import brokers, common
+from fleet_sim.verbs import common, identity
 
 if TYPE_CHECKING:
+    from datetime import tzinfo
+
     from fleet_sim.recording.capture import Figures, Tape, Wish
     from fleet_sim.recording.scrub import Scrubber
 
@@ -59,7 +62,7 @@ def arguments(sub: argparse.ArgumentParser) -> None:
     broker = sub.add_argument_group("broker")
     broker.add_argument("--broker", default="mqtt://127.0.0.1:1883", help="mqtt[s]://host:port")
     broker.add_argument("--mqtt", choices=("5", "3.1.1"), default="5", help="version (5)")
-    brokers.identity(broker)
+    identity.arguments(broker)
     names = sub.add_argument_group("names")
     names.add_argument(
         "--scrub-key", type=Path, metavar="FILE", help="secret that stand-ins depend on"
@@ -82,7 +85,7 @@ def act(options: argparse.Namespace) -> int:
 
     if problems := _problems(options):
         raise ConfigError(tuple(problems))
-    wish = _wish(options)
+    wish, zone = _wish(options), _zone(options.timezone)
     key, keep = _key(options.scrub_key), _kept(options.keep)
     scrubber = None if options.no_scrub else Scrubber(key, keep)
     if scrubber is None:
@@ -93,7 +96,7 @@ def act(options: argparse.Namespace) -> int:
     report = _report(options, figures, scrubber, time.time() * 1000 - began_ms)
     if options.scenario is not None:
         live_ms = None if options.source else (began_ms, time.time() * 1000)
-        report["scenario"] = _scenario(options, live_ms)
+        report["scenario"] = _scenario(options, zone, live_ms)
     if not common.write(report, options.json):
         for name, value in report.items():
             print(f"{name:<13} {value}")
@@ -105,14 +108,15 @@ def _problems(options: argparse.Namespace) -> list[str]:
     problems = common.unwritable(
         ("OUT", options.out), ("--scenario", options.scenario), ("--json", options.json)
     )
+    problems += _unreachable(options)
     wished = options.northbound or options.vendor or options.topic
     if bool(options.source) == bool(wished):
         problems.append("give --northbound, --vendor or --topic; or --from alone, for a file")
     if not options.force:
         problems += [
             f"{path}: it is there already; give another name, or --force"
-            for path in (options.out, options.scenario)
-            if path is not None and path.exists()
+            for path in (options.out, *_of_scenario(options.scenario))
+            if path.exists()
         ]
     if options.source is not None and options.source.resolve() == options.out.resolve():
         problems.append(f"--from {options.source}: is OUT, too; give another OUT")
@@ -126,6 +130,36 @@ def _problems(options: argparse.Namespace) -> list[str]:
     return problems
 
 
+def _unreachable(options: argparse.Namespace) -> list[str]:
+    """What we may not read or write: OUT is opened late, so that a failure leaves it as it was."""
+    problems = []
+    for flag, path in (("OUT", options.out), ("--scenario", options.scenario)):
+        if path is None or not path.parent.is_dir():
+            continue
+        if path.is_dir():
+            problems.append(f"{flag} {path}: Is a directory; give a file")
+        elif not os.access(path if path.exists() else path.parent, os.W_OK):
+            problems.append(f"{flag} {path}: Permission denied; give a file that we may write")
+    source = options.source
+    # Opened only where that fails: to open a pipe and leave it would end who writes to it.
+    if source is not None and (source.is_dir() or not os.access(source, os.R_OK)):
+        try:
+            source.open("rb").close()
+        except OSError as error:
+            problems.append(f"--from {source}: {error.strerror}; give a file of JSON lines")
+    return problems
+
+
+def _of_scenario(path: Path | None) -> list[Path]:
+    """All files that may be written for it; whose rhythms are of a week, only the end tells."""
+    if path is None:
+        return []
+    from fleet_sim.recording import rhythm
+    from vendors import registry
+
+    return [path, *(path.with_name(rhythm.csv_of(path.stem, name)) for name in registry.names())]
+
+
 def _wish(options: argparse.Namespace) -> "Wish":
     from fleet_sim.recording import topics
     from fleet_sim.recording.capture import Wish
@@ -137,7 +171,7 @@ def _wish(options: argparse.Namespace) -> "Wish":
         if problem := topics.problem(each):
             raise ConfigError((f"--topic {each!r}: {problem}",))
     return Wish(
-        brokers.settings(options),
+        identity.settings(options),
         tuple(dict.fromkeys(filters)),
         options.mqtt,
         options.for_s,
@@ -167,6 +201,7 @@ def _scrub_file(source: Path, tape: "Tape", scrubber: "Scrubber | None") -> "Fig
         for record in lines.stream(source):
             if not tape.copy(scrubber.record(record) if scrubber is not None else record):
                 break
+        tape.finish()
     tape.figures.ended = tape.figures.ended or f"all of {source.name}"
     return tape.figures
 
@@ -218,7 +253,9 @@ def _report(
     }
 
 
-def _scenario(options: argparse.Namespace, live_ms: tuple[float, float] | None) -> dict[str, Any]:
+def _scenario(
+    options: argparse.Namespace, zone: "tzinfo | None", live_ms: tuple[float, float] | None
+) -> dict[str, Any]:
     """Write it; what was found. Nothing to go by is said, and is no failure of the recording."""
     from fleet_sim.recording import deeds, lines, rhythm, usual
     from vendors import registry
@@ -227,21 +264,21 @@ def _scenario(options: argparse.Namespace, live_ms: tuple[float, float] | None) 
     known = [
         name for name in dict.fromkeys(each.vendor for each in seen) if name in registry.names()
     ]
-    found = rhythm.derive(seen, usual.per_day(known), _zone(options.timezone), live_ms)
+    found = rhythm.derive(seen, usual.per_day(known), zone, live_ms)
     if found is None:
         _say(f"--scenario: {options.out} shows no device of a vendor that we know; none is written")
         return {}
-    files = rhythm.scenario(found, options.scenario.stem, options.out.name)
-    for name, text in files.items():
-        path = options.scenario.with_name(name).with_suffix(
-            options.scenario.suffix if name.endswith(".yaml") else ".csv"
-        )
+    written: list[str] = []
+    for name, text in rhythm.scenario(found, options.scenario.stem, options.out.name).items():
+        # The scenario is called what was asked for, be it .yml; its CSV files as it names them.
+        path = options.scenario if name.endswith(".yaml") else options.scenario.with_name(name)
+        written.append(path.name)
         try:
             path.write_text(text, encoding="utf-8")
         except OSError as error:
             raise ConfigError((f"--scenario {path}: {error.strerror}",)) from error
     return {
-        "files": sorted(files),
+        "files": sorted(written),
         "hours": round(found.hours, 2),
         "vendors": {
             name: {"devices": one.devices, "deeds": one.deeds, "pace": round(one.pace, 3)}
@@ -250,7 +287,8 @@ def _scenario(options: argparse.Namespace, live_ms: tuple[float, float] | None) 
     }
 
 
-def _zone(name: str | None) -> Any:  # noqa: ANN401 -- a zone, or None for this machine's
+def _zone(name: str | None) -> "tzinfo | None":
+    """The devices' local time; None for this machine's."""
     if name is None:
         return None
     from zoneinfo import ZoneInfo
@@ -266,7 +304,9 @@ def _zone(name: str | None) -> Any:  # noqa: ANN401 -- a zone, or None for this 
 def _key(path: Path | None) -> bytes:
     """What a file holds; or chance, which nobody keeps."""
     if path is None:
-        return secrets.token_bytes(32)
+        from fleet_sim.recording.pseudonyms import KEY_BYTES
+
+        return secrets.token_bytes(KEY_BYTES)
     try:
         key = path.read_bytes().strip()
     except OSError as error:

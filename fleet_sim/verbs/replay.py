@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from devices.errors import ConfigError
-from fleet_sim.verbs import brokers, common
+from fleet_sim.verbs import common, identity
 
 HELP: Final = "play a recording of frames through a running gateway"
 
@@ -28,7 +28,7 @@ def arguments(sub: argparse.ArgumentParser) -> None:
     sub.epilog = _EXAMPLES
     sub.add_argument("recording", type=Path, help="JSON lines, one frame each")
     sub.add_argument("--broker", default="mqtt://127.0.0.1:1883", help="mqtt[s]://host:port")
-    brokers.identity(sub)
+    identity.arguments(sub)
     sub.add_argument(
         "--speed", type=_speed, default=1.0, metavar="N", help="times as fast as it was, or max (1)"
     )
@@ -50,7 +50,7 @@ def act(options: argparse.Namespace) -> int:
         raise ConfigError(tuple(problems))
     how = replay.Options(options.speed, options.loop, options.max_gap, options.udp, options.http)
     with quiet_log():
-        report = common.complete(replay.play(options.recording, brokers.settings(options), how))
+        report = common.complete(replay.play(options.recording, identity.settings(options), how))
     if not common.write(report, options.json):
         _print(report)
     return common.FAILED if report["refused"] else common.OK

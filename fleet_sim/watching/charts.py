@@ -87,11 +87,11 @@ class Scale:
         return round(HEIGHT * (1 - share), 2)
 
 
-def linear(values: Iterable[float | None], unit: str = "", least: float = 1) -> Scale:
-    """From 0 to a round number."""
+def linear(values: Iterable[float | None]) -> Scale:
+    """From 0 to a round number, which is 1 at least."""
     highest = max((value for value in values if value is not None), default=0)
-    top = _round_up(max(highest, least))
-    return Scale(top, [(top, words.short(top) + unit), (top / 2, words.short(top / 2))])
+    top = _round_up(max(highest, 1))
+    return Scale(top, [(top, words.short(top)), (top / 2, words.short(top / 2))])
 
 
 def bursts(values: Sequence[float], wide: float) -> tuple[Scale, Piece]:
@@ -118,7 +118,9 @@ def _peak(at: int, value: float, wide: float) -> Markup:
 
 def _round_up(value: float) -> float:
     size = 10.0 ** (ceil(log10(value)) - 1) if value > 0 else 1.0
-    return next(step * size for step in (1, 1.2, 1.6, 2, 3, 4, 5, 6, 8, 10) if step * size >= value)
+    # The logarithm of a float that is hardly more than a power of ten may be that of the power.
+    steps = (step * size for step in (1, 1.2, 1.6, 2, 3, 4, 5, 6, 8))
+    return next((step for step in steps if step >= value), 10 * size)
 
 
 def logarithmic(values: Iterable[float | None]) -> Scale:
@@ -202,7 +204,7 @@ def shade(share: float) -> float:
     return 0.08 + 0.92 * sqrt(share)
 
 
-def svg(wide: float, title: str, desc: str, *drawn: Piece, class_: str = "") -> Markup:
+def svg(wide: float, title: str, desc: str, *drawn: Piece) -> Markup:
     """The drawing itself, as wide as there is room."""
     return tag(
         "svg",
@@ -212,7 +214,6 @@ def svg(wide: float, title: str, desc: str, *drawn: Piece, class_: str = "") -> 
         viewBox=f"0 0 {wide:g} {HEIGHT}",
         preserveAspectRatio="none",
         role="img",
-        class_=class_ or None,
     )
 
 

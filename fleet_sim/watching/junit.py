@@ -4,15 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
+from fleet_sim.report import SINS
 from fleet_sim.watching.markup import sayable
 
 #: A case's name to the count that must be 0.
-PROMISES: Final[Mapping[str, str]] = {
-    "nothing is lost": "lost",
-    "nothing is duplicated": "duplicated",
-    "nothing is reordered": "reordered",
-    "nothing is invented": "invented",
-}
+PROMISES: Final[Mapping[str, str]] = {f"nothing is {sin}": sin for sin in SINS}
 _SPOKE: Final = "the bus says something"
 _SILENT: Final = "not one event came"
 _CELL: Final = "its cell is up in the end"

@@ -8,20 +8,24 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
-from dataclasses import asdict
 from typing import Any, Final, Self
 
 from aiohttp import web
 
-from fleet_sim.meter import Moment, status
+from fleet_sim.meter import Moment, Row, status
 from fleet_sim.report import SINS
 from fleet_sim.stage import StageError
 from fleet_sim.watching import page, prometheus
 
 _START_S: Final = 10.0
 _NOT_YET: Final = "The run has not begun yet; ask again in a moment.\n"
-#: The page runs our scripts only, and nobody else may frame it.
-_HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+#: What the page's own policy cannot say: that nobody may keep it, guess what it is, or frame it.
+_HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+_TOLD: Final = ("devices", "deeds", "frames", "events", "late", "redelivered", "p50_ms", "p99_ms")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -32,13 +36,15 @@ class RunServer:
     Args:
         host: where to listen.
         port: 0 for any that is free.
+        patience_s: what the address may take to be had.
     """
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, patience_s: float = _START_S) -> None:
         self._host, self._port = host, port
+        self._patience_s = patience_s
         self._moment: Moment | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._over: asyncio.Event | None = None
+        # No event of the loop, which may be made after the end was asked for.
+        self._over: Future[None] = Future()
         self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
         self._listening: Future[int] = Future()
         self.url = ""
@@ -51,11 +57,13 @@ class RunServer:
         """
         self._thread.start()
         try:
-            port = self._listening.result(_START_S)
-        except OSError as error:
-            self._thread.join()
+            port = self._listening.result(self._patience_s)
+        except (OSError, UnicodeError) as error:
+            self._end()  # it may listen yet, if the time was too short
+            said = getattr(error, "strerror", None) or str(error)
+            why = said or f"not within {self._patience_s:g} s"
             raise StageError(
-                f"--http {self._host}:{self._port}: {error.strerror or error}; give another port,"
+                f"--http {self._host}:{self._port}: {why}; give another port,"
                 " or 0 for any that is free"
             ) from error
         host = f"[{self._host}]" if ":" in self._host else self._host
@@ -64,8 +72,10 @@ class RunServer:
 
     def __exit__(self, *_: object) -> None:
         """Listen no longer."""
-        if self._loop is not None and self._over is not None:
-            self._loop.call_soon_threadsafe(self._over.set)
+        self._end()
+
+    def _end(self) -> None:
+        self._over.set_result(None)
         self._thread.join()
 
     def say(self, text: str) -> None:
@@ -80,11 +90,10 @@ class RunServer:
     def _serve(self) -> None:
         try:
             asyncio.run(self._listen())
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # the latter of a host that no name can be
             self._listening.set_exception(error)
 
     async def _listen(self) -> None:
-        self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
         app = web.Application()
         app.router.add_get("/", self._answering(self._page))
         app.router.add_get("/status", self._answering(self._status))
@@ -95,7 +104,7 @@ class RunServer:
             site = web.TCPSite(runner, self._host, self._port)
             await site.start()
             self._listening.set_result(runner.addresses[0][1])
-            await self._over.wait()
+            await asyncio.wrap_future(self._over)
         finally:
             await runner.cleanup()
 
@@ -142,16 +151,15 @@ def so_far(moment: Moment) -> dict[str, Any]:
         "eta_s": moment.eta_s,
         "verdict": "fail" if problems else "pass",
         "problems": problems,
-        "vendors": {row.vendor: _figures(asdict(row)) for row in moment.rows},
+        "vendors": {row.vendor: _figures(row) for row in moment.rows},
         "cells": {row.vendor: {"state": row.cell} for row in moment.rows},
         "acts": list(moment.acts),
         "timeline": moment.timeline,
     }
 
 
-def _figures(row: dict[str, Any]) -> dict[str, Any]:
-    names = ("devices", "deeds", "frames", "events", "late", "redelivered", "p50_ms", "p99_ms")
+def _figures(row: Row) -> dict[str, Any]:
     return {
-        **{name: row[name] for name in names},
-        **{sin: row["sins"].get(sin, 0) for sin in SINS},
+        **{name: getattr(row, name) for name in _TOLD},
+        **{sin: row.sins.get(sin, 0) for sin in SINS},
     }

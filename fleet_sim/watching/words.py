@@ -98,6 +98,7 @@ def count(value: object) -> str:
 
 def short(value: float) -> str:
     """For an axis: `950`, `1.2k`, `30k`, `2M`."""
+    value = float(f"{value:.3g}")  # first, so that 999.6 is 1k and not 1e+03
     for size, unit in ((1_000_000, "M"), (1000, "k")):
         if value >= size:
             return f"{value / size:.3g}{unit}"

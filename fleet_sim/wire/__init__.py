@@ -11,7 +11,7 @@ from fleet_sim.wire import verdict
 from fleet_sim.wire.budget import BudgetError, Need, claim, raise_files
 from fleet_sim.wire.fleet import WireFleet, wall_ms
 from fleet_sim.wire.traffic import Bag, Traffic
-from fleet_sim.wire.witness import Witness, forget
+from fleet_sim.wire.witness import Witness, forget, listen
 
 __all__ = [
     "Bag",
@@ -22,6 +22,7 @@ __all__ = [
     "Witness",
     "claim",
     "forget",
+    "listen",
     "raise_files",
     "verdict",
     "wall_ms",

@@ -104,10 +104,13 @@ class WireFleet:
         Args:
             folder: certificates are there.
             ports: by name of the hub, where it is to listen if not anywhere.
+
+        Raises:
+            BudgetError: the machine cannot carry so many.
         """
+        claim(self.need, self._broker[0])
         servers = [hub for hub in self.hubs if hub.session is None]
         if servers:
-            claim(self.need, self._broker[0])
             # Only a fleet with such hubs needs an HTTP server.
             from fleet_sim.hub_server import HubServer  # noqa: PLC0415 -- see above
 
@@ -126,7 +129,7 @@ class WireFleet:
 
     @property
     def need(self) -> Need:
-        """What this fleet needs of the machine; a broker that is ours holds the sessions too."""
+        """What this fleet needs of the machine; a broker of its own needs no more."""
         sessions = len(self._connected)
         listeners = sum(hub.session is None for hub in self.hubs)
         return Need(sessions, listeners)

@@ -273,8 +273,11 @@ class BoardLink:
         except (BlockingIOError, InterruptedError):
             taken = 0
         except OSError as error:
-            self._board.soon(self._gone, made, error.errno or errno.EIO)
-            return
+            # What Linux calls EAGAIN while it connects, BSD and macOS call ENOTCONN.
+            if self.phase is not Phase.CONNECTING or error.errno != errno.ENOTCONN:
+                self._board.soon(self._gone, made, error.errno or errno.EIO)
+                return
+            taken = 0
         if taken < len(self._outbox):
             del self._outbox[:taken]
             self._full_now(made, full=True)
@@ -310,9 +313,9 @@ class BoardLink:
         self._slot = 0
         match self.phase:
             case Phase.IDLE if self._unit.away is not None:
-                self._unit.away.append(lambda: self._board.enqueue(self))
+                self._unit.away.append(self._wants)
             case Phase.IDLE:
-                self._board.enqueue(self)
+                self._wants()
             case Phase.CONNECTING | Phase.GREETING:
                 self._over(errno.ETIMEDOUT)
             case Phase.UP:
@@ -330,7 +333,8 @@ class BoardLink:
             self._asked = True
             self._board.traffic.pings += 1
             self._write(mqtt.PingReq())
-        self._probe_later()
+        if self.up:
+            self._probe_later()
 
     def _probe_later(self) -> None:
         if self._session.keepalive_s:
@@ -380,7 +384,10 @@ class BoardLink:
         if self.phase is Phase.UP:
             self._write(mqtt.Disconnect())
             self.phase = Phase.LEAVING
-            self.flush()
+            if self._outbox is None:  # it has gone with what the others had to say
+                self.close()
+            else:
+                self.flush()
         else:
             self.close()
 

@@ -14,7 +14,7 @@ def figures(board: Switchboard, seconds: float, sent_before: int) -> dict[str, A
         seconds: how long people lived, once everybody was connected.
         sent_before: how many messages had been sent until then.
     """
-    traffic = board.traffic
+    traffic, overdue = board.traffic, board.overdue
     took_s = max(board.all_up_s - board.began_s, 1e-9)
     return {
         "sessions": board.sessions,
@@ -22,9 +22,14 @@ def figures(board: Switchboard, seconds: float, sent_before: int) -> dict[str, A
         "connects_per_s": round((traffic.connects - traffic.reconnects) / took_s, 1),
         "messages_per_s": round((traffic.sent - sent_before) / max(seconds, 1e-9), 1),
         **traffic.plain(),
-        "late": traffic.late + board.overdue,
-        "keepalives_missed": traffic.keepalives_missed + board.overdue,
+        "late": traffic.late + overdue,
+        "keepalives_missed": traffic.keepalives_missed + overdue,
     }
+
+
+def judged(said: Sequence[str]) -> dict[str, Any]:
+    """The verdict on a fleet alone, as a report says it, from its `problems`."""
+    return {"problems": list(said), "verdict": "fail" if said else "pass"}
 
 
 def problems(found: Mapping[str, Any]) -> Sequence[str]:

@@ -5,9 +5,11 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, cast
 
+from fleet_sim.stage import BrokerAt, StageError
 from vendors.wire import mqtt311 as mqtt
 
 _CONNECT_S: Final = 10.0
+_ANSWER_S: Final = 20.0
 _PING_S: Final = 20.0
 
 
@@ -47,6 +49,11 @@ class Witness(asyncio.Protocol):
         self._transport = None
         if self._probe is not None:
             self._probe.cancel()
+        if not self.ready.done():
+            self.ready.set_exception(
+                ConnectionError("it closed the connection; does it let us in?")
+            )
+            self.ready.exception()  # whoever listens no longer need not look
 
     def data_received(self, data: bytes) -> None:
         """Hand on and acknowledge."""
@@ -76,6 +83,25 @@ class Witness(asyncio.Protocol):
         """Leave."""
         if self._transport is not None:
             self._transport.close()
+
+
+async def listen(
+    broker: BrokerAt, topics: Sequence[str], heard: Callable[[mqtt.Publish], None]
+) -> Witness:
+    """A witness that has subscribed.
+
+    Raises:
+        StageError: the broker cannot be reached, or does not let us in.
+    """
+    try:
+        async with asyncio.timeout(_ANSWER_S):
+            _, witness = await asyncio.get_running_loop().create_connection(
+                lambda: Witness(topics, heard), broker.host, broker.port
+            )
+            await witness.ready
+    except OSError as error:
+        raise StageError(f"broker {broker.url}: {str(error) or 'no answer'}") from error
+    return witness
 
 
 async def forget(broker: tuple[str, int], topics: Iterable[str]) -> None:

@@ -10,9 +10,9 @@ from typing import Final
 from pydantic import Field
 
 from fleet_sim.world.fields import Strict
+from fleet_sim.world.weektime import DAY_MS
 from vendors.sim import Chance
 
-_DAY_MS: Final = 86_400_000.0
 _COMFORT_C: Final = 20.0
 _PER_DEGREE: Final = 0.015
 _FREEZING: Final = 0.03
@@ -69,7 +69,7 @@ class Battery:
     @property
     def percent(self) -> int:
         """As a device shows it."""
-        return max(int(_EMPTY), min(int(_FULL), round(self._left)))
+        return round(self._left)
 
     def drain(self, now_ms: float, outside_c: float, rng: Chance, speed: float = 1.0) -> bool:
         """Let the time since the last look pass, and what was done in it.
@@ -84,12 +84,12 @@ class Battery:
             whether it now shows another percentage.
         """
         spec, passed_ms = self._spec, (now_ms - self._since_ms) * speed
-        taken = spec.use_pct * self._uses + spec.day_pct * passed_ms / _DAY_MS
+        taken = spec.use_pct * self._uses + spec.day_pct * passed_ms / DAY_MS
         self._left = max(_EMPTY, self._left - taken * haste(outside_c))
         self._since_ms, self._uses = now_ms, 0
         if self._replaced_ms is not None and now_ms >= self._replaced_ms:
             self._left, self._replaced_ms = _FULL, None
         elif self._replaced_ms is None and self._left < spec.change_pct:
-            wait_ms = rng.expovariate(1 / (spec.change_days * _DAY_MS)) / speed
+            wait_ms = rng.expovariate(1 / (spec.change_days * DAY_MS)) / speed
             self._replaced_ms = now_ms + wait_ms
         return self.percent != self.told

@@ -8,9 +8,8 @@ from typing import Final, NamedTuple
 
 from fleet_sim.world.fields import DAYS
 from fleet_sim.world.rhythm import Rhythm
-from fleet_sim.world.weektime import HOURS
+from fleet_sim.world.weektime import DAY_HOURS, HOURS
 
-_DAY: Final = 24
 _MISTAKES_MAX: Final = 10
 _ROWS_MAX: Final = 1_000_000
 #: From here on a number is Unix ms, not seconds: seconds would be in the year 5138.
@@ -62,25 +61,35 @@ def read(text: str, *, gaps: bool = False) -> Counted:
     raise ValueError(f"line 1: columns {', '.join(sorted(columns))}; {_HINT}")
 
 
-def _lines(text: str) -> list[_Line]:
+def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
+    """The number of each line with something in it, and its cells."""
     reader = csv.reader(StringIO(text.removeprefix("\ufeff")))
+    try:
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                yield reader.line_num, row
+    except csv.Error as error:
+        raise ValueError(
+            f"line {reader.line_num}: {error}; write each row on a line of its own, and close what"
+            " is quoted"
+        ) from None
+
+
+def _lines(text: str) -> list[_Line]:
     names: list[str] | None = None
     found: list[_Line] = []
-    for row in reader:
-        if not any(cell.strip() for cell in row):
-            continue
+    for number, row in _rows(text):
         if names is None:
             names = [cell.strip().lower() for cell in row]
             continue
         if len(row) != len(names):
             raise ValueError(
-                f"line {reader.line_num}: {len(row)} cells under {len(names)} columns; give one to"
-                " each"
+                f"line {number}: {len(row)} cells under {len(names)} columns; give one to each"
             )
         if len(found) >= _ROWS_MAX:
-            raise ValueError(f"line {reader.line_num}: more than {_ROWS_MAX:,} rows; give a sample")
+            raise ValueError(f"line {number}: more than {_ROWS_MAX:,} rows; give a sample")
         cells = dict(zip(names, (cell.strip() for cell in row), strict=True))
-        found.append(_Line(reader.line_num, cells))
+        found.append(_Line(number, cells))
     if names is None or not found:
         raise ValueError(f"no rows; {_HINT}")
     return found
@@ -116,12 +125,12 @@ def _by_hour(lines: Sequence[_Line], *, by_day: bool) -> Rhythm:
     weights, mistakes = [0.0] * HOURS, []
     for line, count in zip(lines, _numbers(lines, "count"), strict=True):
         hour = line.cells["hour"]
-        if not (hour.isdecimal() and int(hour) < _DAY):
+        if not (hour.isdecimal() and int(hour) < DAY_HOURS):
             mistakes.append(f"line {line.number}: hour is {hour!r}; write 0 to 23")
             continue
         if not by_day:
             for day in range(len(DAYS)):
-                weights[day * _DAY + int(hour)] += count
+                weights[day * DAY_HOURS + int(hour)] += count
             continue
         day_found = _day(line.cells["weekday"])
         if day_found is None:
@@ -130,7 +139,7 @@ def _by_hour(lines: Sequence[_Line], *, by_day: bool) -> Rhythm:
                 " mon to sun, or 0 (Monday) to 6"
             )
             continue
-        weights[day_found * _DAY + int(hour)] += count
+        weights[day_found * DAY_HOURS + int(hour)] += count
     _complain(mistakes)
     return Rhythm(weights)
 
@@ -177,8 +186,8 @@ def _by_time(moments: Sequence[datetime]) -> Rhythm:
     whole = all(days)
     for moment in moments:
         if whole:
-            weights[moment.weekday() * _DAY + moment.hour] += 1 / days[moment.weekday()]
+            weights[moment.weekday() * DAY_HOURS + moment.hour] += 1 / days[moment.weekday()]
         else:
             for day in range(len(DAYS)):
-                weights[day * _DAY + moment.hour] += 1
+                weights[day * DAY_HOURS + moment.hour] += 1
     return Rhythm(weights)

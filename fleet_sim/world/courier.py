@@ -3,9 +3,10 @@
     arrives ─► asks the gateway to open ─► places ─► asks it to close ─► done
                   │ rejected, failed, no answer in time: he goes away, and asks no second time
 
-What a courier asks is a command on the gateway's own bus, with an idempotency key that names the
-door and the delivery, and a deadline. He has what he asked for when the bus says that the device
-was seen to do it. Where there is no gateway, he uses the door as a visitor does.
+What a courier asks is a command on the gateway's own bus, on the topic of the door, with an
+idempotency key that names the delivery and what he asks, and a deadline. He has what he asked for
+when the bus says that the device was seen to do it. Where there is no gateway, he uses the door as
+a visitor does.
 """
 
 from collections import Counter
@@ -23,7 +24,7 @@ from fleet_sim.world.population import module_of
 from vendors import registry
 from vendors.sim import Chance
 
-#: (device, topic below it, payload); None where there is no bus.
+#: (device, request): asks on the device's command topic.
 Say = Callable[[Unit, bytes], None]
 
 _OPENS, _CLOSES = "open", "close"
@@ -108,7 +109,7 @@ class Tour:
 
 
 @dataclass(slots=True)
-class Delivery:
+class Parcel:
     """One of them, under way."""
 
     key: str
@@ -137,7 +138,7 @@ class Courier:
         self._tour = tour
         self._say = say
         self._number = 0
-        self._now: Delivery | None = None
+        self._now: Parcel | None = None
         self._way = way_of(unit.vendor)
 
     def arrive(self, now_ms: int) -> None:
@@ -146,7 +147,7 @@ class Courier:
             return
         self._number += 1
         self._tour.asked += 1
-        self._now = Delivery(f"parcel-{self._number}", now_ms)
+        self._now = Parcel(f"parcel-{self._number}", now_ms)
         if self._say is None:
             self._visit(now_ms)
         else:

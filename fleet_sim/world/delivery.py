@@ -62,6 +62,10 @@ class Deliveries(Strict):
             raise ValueError("place_max is below place_min; give it as much at least")
         return self
 
+    def come_to(self, vendor: str, site: str) -> bool:
+        """Whether couriers come to this vendor's devices at this place."""
+        return self.site in (None, site) and (not self.vendors or vendor in self.vendors)
+
     def shape(self) -> Rhythm:
         """When in the week they come."""
         return rhythm_of(self.rhythm)

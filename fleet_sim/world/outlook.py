@@ -1,7 +1,7 @@
 """What a scenario comes to, before anybody runs it; pure."""
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 from fleet_sim.scenario import Scenario
 from fleet_sim.world import courier
@@ -9,9 +9,7 @@ from fleet_sim.world.fields import DAYS
 from fleet_sim.world.people import Hours, rhythm_of
 from fleet_sim.world.population import Group, habits, world_of
 from fleet_sim.world.rhythm import Rhythm
-from fleet_sim.world.weektime import HOUR_MS, HOURS, WallClock
-
-_DAY: Final = 24
+from fleet_sim.world.weektime import DAY_HOURS, HOUR_MS, HOURS, WallClock
 
 
 def outlook(scenario: Scenario) -> dict[str, Any]:
@@ -23,7 +21,7 @@ def outlook(scenario: Scenario) -> dict[str, Any]:
     hours = list(_hours(scenario, groups))
     most = max(range(len(hours)), key=hours.__getitem__)
     first = int(WallClock(scenario.starts).at(0) // HOUR_MS)
-    day, hour = divmod((first + most) % HOURS, _DAY)
+    day, hour = divmod((first + most) % HOURS, DAY_HOURS)
     return {
         "scenario": scenario.name,
         "description": scenario.description,
@@ -44,7 +42,7 @@ def outlook(scenario: Scenario) -> dict[str, Any]:
         ],
         "storms": [
             {"at_s": storm.at_s, "for_s": storm.for_s, "site": storm.site}
-            for storm in (scenario.weather.storms if scenario.weather is not None else ())
+            for storm in scenario.storms
         ],
         "rollouts": [
             {"at_s": each.at_s, "vendor": each.vendor, "to": each.to, "waves": list(each.waves)}
@@ -80,7 +78,7 @@ def _hours(scenario: Scenario, groups: list[Group]) -> Iterator[float]:
     first = int(WallClock(scenario.starts).at(0) // HOUR_MS)
     for number in range(max(1, min(HOURS, round(scenario.hours)))):
         at_ms = (first + number) * HOUR_MS
-        yield sum(a_day / _DAY * rhythm.now(at_ms) for a_day, rhythm in used)
+        yield sum(a_day / DAY_HOURS * rhythm.now(at_ms) for a_day, rhythm in used)
 
 
 def _deliveries(scenario: Scenario, groups: list[Group]) -> float:
@@ -90,9 +88,7 @@ def _deliveries(scenario: Scenario, groups: list[Group]) -> float:
     doors = sum(
         group.count
         for group in groups
-        if spec.site in (None, group.site)
-        and group.vendor in (spec.vendors or (group.vendor,))
-        and courier.way_of(group.vendor) is not None
+        if spec.come_to(group.vendor, group.site) and courier.way_of(group.vendor) is not None
     )
     return spec.a_day * doors * spec.share
 

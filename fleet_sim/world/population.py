@@ -15,12 +15,13 @@ from pydantic import (
 )
 from pydantic_core import core_schema
 
+from fleet_sim.chance import stream
 from fleet_sim.world.fields import Count, Strict, Vendor, known
 from fleet_sim.world.people import RHYTHM_TAGS, Use
 from fleet_sim.world.radio import PERFECT, RadioField
 from vendors import registry
+from vendors.sim import FleetSpec, SimulatorModule
 from vendors.sim import Group as Numbers
-from vendors.sim import SimulatorModule
 
 #: What a device may be, and which option of the vendor's devices says it.
 _OF_ONE: Final = ("model", "firmware")
@@ -51,6 +52,19 @@ def of_one(vendor: str) -> frozenset[str]:
     """The options in which one of this vendor's devices may differ from another."""
     found: frozenset[str] = getattr(module_of(vendor), "OF_ONE", frozenset())
     return found
+
+
+def check_version(vendor: str, version: str) -> None:
+    """Tell a device of this vendor that it runs this, as a run would, and forget the device.
+
+    Raises:
+        ValueError: it has no word for such a version; with what it takes.
+    """
+    (device,) = module_of(vendor).fleet(FleetSpec(1, vendor, 0, {}), lambda name: stream(0, name))
+    try:
+        device.act(f"firmware:{version}", 0)
+    except ValueError as error:
+        raise ValueError(f"{vendor} takes no firmware {version!r}; {error}") from None
 
 
 def _used(given: object) -> object:
@@ -98,6 +112,9 @@ class Group(Strict):
             )
         if self.firmware is not None and not {"firmware"} & (can | own):
             raise ValueError(f"{self.vendor} tells no firmware that could differ; remove firmware")
+        # An option of its own is checked as options are.
+        if self.firmware and "firmware" not in own:
+            check_version(self.vendor, self.firmware)
         if self.model is not None and "model" not in own:
             raise ValueError(f"{self.vendor} has no models to choose; remove model")
         return self
@@ -155,26 +172,22 @@ class Fleet(Mapping[str, int]):
         """As a short form says it."""
         return f"Fleet({self._counts})"
 
+    def numbered(self, vendor: str) -> list[tuple[range, Group]]:
+        """The groups of a vendor with the numbers of their devices, from 1 on."""
+        found, first = [], 1
+        for group in self.groups:
+            if group.vendor == vendor:
+                found.append((range(first, first + group.count), group))
+                first += group.count
+        return found
 
-def numbered(fleet: Mapping[str, int], vendor: str) -> list[tuple[range, Group]]:
-    """The groups of a vendor with the numbers of their devices, from 1 on."""
-    if not isinstance(fleet, Fleet):
-        return [(range(1, fleet[vendor] + 1), Group(vendor=vendor, count=fleet[vendor]))]
-    found, first = [], 1
-    for group in fleet.groups:
-        if group.vendor == vendor:
-            found.append((range(first, first + group.count), group))
-            first += group.count
-    return found
-
-
-def options_of_groups(fleet: Mapping[str, int], vendor: str) -> tuple[Numbers, ...]:
-    """What a `vendors.sim.FleetSpec` is told of a vendor's groups."""
-    return tuple(
-        Numbers(numbers, special)
-        for numbers, group in numbered(fleet, vendor)
-        if (special := group.special())
-    )
+    def options_of_groups(self, vendor: str) -> tuple[Numbers, ...]:
+        """What a `vendors.sim.FleetSpec` is told of a vendor's groups."""
+        return tuple(
+            Numbers(numbers, special)
+            for numbers, group in self.numbered(vendor)
+            if (special := group.special())
+        )
 
 
 def _form(given: object) -> str:
@@ -187,9 +200,7 @@ def _settled(given: Mapping[str, int] | tuple[Group, ...]) -> Fleet:
     return Fleet(given)
 
 
-def _written(fleet: Mapping[str, int]) -> Any:  # noqa: ANN401 -- JSON
-    if not isinstance(fleet, Fleet):
-        return dict(fleet)
+def _written(fleet: Fleet) -> list[dict[str, Any]]:
     return [group.model_dump(mode="json", exclude_defaults=True) for group in fleet.groups]
 
 

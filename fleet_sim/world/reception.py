@@ -1,12 +1,9 @@
 """One device's radio in a run: which message is late, and when the link is cut."""
 
-from typing import Final
-
 from fleet_sim.unit import Unit
 from fleet_sim.world.radio import Radio
+from fleet_sim.world.weektime import DAY_MS
 from vendors.sim import Chance
-
-_DAY_MS: Final = 86_400_000
 
 
 class Reception:
@@ -56,7 +53,7 @@ class Reception:
 
     def _plan(self, now_ms: int) -> None:
         """When the link is cut next: anew at each change of the weather, for chance forgets."""
-        rate = self._now.cuts_per_day * self._speed / _DAY_MS
+        rate = self._now.cuts_per_day * self._speed / DAY_MS
         self._cut_ms = None
         if rate and self._cuts is not None:
             self._cut_ms = now_ms + max(1, round(self._cuts.expovariate(rate)))

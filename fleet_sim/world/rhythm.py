@@ -14,9 +14,8 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Final
 
-from fleet_sim.world.weektime import HOUR_MS, HOURS, WEEK_MS
+from fleet_sim.world.weektime import DAY_HOURS, HOUR_MS, HOURS, WEEK_MS
 
-_DAY: Final = 24
 _WORKDAYS: Final = 5
 
 
@@ -34,7 +33,7 @@ class Rhythm:
     __slots__ = ("_starts_ms", "flat", "hours")
 
     def __init__(self, weights: Sequence[float]) -> None:
-        if len(weights) == _DAY:
+        if len(weights) == DAY_HOURS:
             weights = tuple(weights) * 7
         if len(weights) != HOURS:
             raise ValueError(f"{len(weights)} hours; give 24 of a day, or 168 of a week")
@@ -79,7 +78,7 @@ def _week(workday: str, weekend: str, days: Sequence[float] = (1,) * 7) -> Rhyth
     )
 
 
-FLAT: Final = Rhythm((1.0,) * _DAY)
+FLAT: Final = Rhythm((1.0,) * DAY_HOURS)
 #: Names as scenarios write them. Each digit is an hour:  0     6      12     18
 RHYTHMS: Final[Mapping[str, Rhythm]] = {
     "flat": FLAT,

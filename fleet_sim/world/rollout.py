@@ -1,10 +1,11 @@
 """New firmware in waves: who gets it when, and at whom it fails; pure."""
 
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from fleet_sim.world.fields import Seconds, Share, Site, Strict, Vendor
+from fleet_sim.world.population import check_version, world_of
 from vendors.sim import Chance
 
 
@@ -38,6 +39,13 @@ class Rollout(Strict):
         if list(given) != sorted(set(given)) or not given[0]:
             raise ValueError("waves that do not rise; write them like [10%, 50%, 100%]")
         return given
+
+    @model_validator(mode="after")
+    def _that_its_vendor_takes(self) -> Self:
+        # Who tells no firmware is away for it all the same.
+        if "firmware" in world_of(self.vendor):
+            check_version(self.vendor, self.to)
+        return self
 
     @property
     def until_s(self) -> float:

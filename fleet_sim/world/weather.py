@@ -7,9 +7,8 @@ from pydantic import Field, model_validator
 
 from fleet_sim.world.fields import Seconds, Site, Strict
 from fleet_sim.world.radio import Radio, RadioField
-from fleet_sim.world.weektime import day_of_year, hour_of_day
+from fleet_sim.world.weektime import DAY_HOURS, YEAR_DAYS, day_of_year, hour_of_day
 
-_YEAR_DAYS: Final = 365.2425
 # The coldest is a month after the shortest day, and the warmest hour three after noon.
 _COLDEST_DAY: Final = 20.0
 _WARMEST_HOUR: Final = 15.0
@@ -60,8 +59,8 @@ class Weather(Strict):
 
     def temperature_c(self, wall_ms: float, at_s: float, site: str = "") -> float:
         """Outside, at this local time (`weektime`) and second of the scenario."""
-        season = -cos(2 * pi * (day_of_year(wall_ms) - _COLDEST_DAY) / _YEAR_DAYS)
-        hour = cos(2 * pi * (hour_of_day(wall_ms) - _WARMEST_HOUR) / 24)
+        season = -cos(2 * pi * (day_of_year(wall_ms) - _COLDEST_DAY) / YEAR_DAYS)
+        hour = cos(2 * pi * (hour_of_day(wall_ms) - _WARMEST_HOUR) / DAY_HOURS)
         storms = sum(storm.colder_c for storm in self.storms if storm.blows(at_s, site))
         return self.mean_c + self.yearly_c * season + self.daily_c * hour - storms
 

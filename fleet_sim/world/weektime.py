@@ -4,9 +4,11 @@ from datetime import datetime
 from typing import Final
 
 HOUR_MS: Final = 3_600_000
-DAY_MS: Final = 24 * HOUR_MS
+DAY_HOURS: Final = 24
+DAY_MS: Final = DAY_HOURS * HOUR_MS
 WEEK_MS: Final = 7 * DAY_MS
-HOURS: Final = 168
+HOURS: Final = 7 * DAY_HOURS
+YEAR_DAYS: Final = 365.2425
 # 1970 began on a Thursday: the Monday before is three days earlier.
 _MONDAY_MS: Final = 3 * DAY_MS
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 -- the local time of the fleet, in no zone
@@ -39,8 +41,8 @@ class WallClock:
 
 
 def day_of_year(wall_ms: float) -> float:
-    """Days since 1 January, near enough for the sun: a year has 365.2425 days."""
-    return (wall_ms - _MONDAY_MS) / DAY_MS % 365.2425
+    """Days since 1 January, near enough for the sun."""
+    return (wall_ms - _MONDAY_MS) / DAY_MS % YEAR_DAYS
 
 
 def hour_of_day(wall_ms: float) -> float:

@@ -124,13 +124,12 @@ class World:
         self._units = units
         self._began_ms = now_ms
         self._ends_ms = now_ms + scenario.seconds * 1000 / self._speed
-        groups = [group for vendor in scenario.fleet for _, group in scenario.groups(vendor)]
-        storms = scenario.weather is not None and bool(scenario.weather.storms)
+        groups = scenario.fleet.groups
         radios = [scenario.radio, *(group.radio for group in groups)]
         wanted = {
             self._give_battery: scenario.batteries is not None,
             self._tell_firmware: any(group.firmware for group in groups),
-            self._tune: storms or not all(radio.perfect for radio in radios),
+            self._tune: bool(scenario.storms) or not all(radio.perfect for radio in radios),
             self._let_drift: any(group.drift_ms_per_day for group in groups),
             self._plan_rollouts: bool(scenario.rollouts),
             self._send_couriers: scenario.deliveries is not None,
@@ -225,27 +224,25 @@ class World:
         if spec is None or "battery" not in world_of(unit.vendor):
             return
         rng = self._stream("battery", unit)
-        battery = unit.battery = Battery(spec, rng, self._began_ms)
+        began_ms = int(self._began_ms)
+        battery = unit.battery = Battery(spec, rng, began_ms)
 
         def look(now_ms: int) -> None:
             if battery.drain(now_ms, self.outside_c(group.site, now_ms), rng, self._speed):
                 battery.told = battery.percent
                 unit.act(f"battery:{battery.told}", now_ms)
 
-        look(int(self._began_ms))
+        look(began_ms)
         self._hourly(unit, rng, look)
 
     def _tell_firmware(self, unit: Unit, group: Group) -> None:
-        own = group.firmware is not None and "firmware" not in of_one(unit.vendor)
+        own = bool(group.firmware) and "firmware" not in of_one(unit.vendor)
         if own and "firmware" in world_of(unit.vendor):
             unit.act(f"firmware:{group.firmware}", int(self._began_ms))
 
     def _tune(self, unit: Unit, group: Group) -> None:
         radio = self._scenario.radio.worse(group.radio)
-        weather = self._scenario.weather
-        if radio.perfect and not (
-            weather and any(storm.over(group.site) for storm in weather.storms)
-        ):
+        if radio.perfect and not any(storm.over(group.site) for storm in self._scenario.storms):
             return
         # Behind one hub there is one link: its first device loses it for all.
         hub = unit.device.hub
@@ -295,10 +292,11 @@ class World:
     def _send_couriers(self, unit: Unit, group: Group) -> None:
         spec = self._scenario.deliveries
         assert spec is not None
-        here = spec.site in (None, group.site) and unit.vendor in (spec.vendors or (unit.vendor,))
         way = courier.habits_of if self.say is None else courier.way_of
+        if not spec.come_to(unit.vendor, group.site) or way(unit.vendor) is None:
+            return
         rng = self._stream("courier", unit)
-        if not here or way(unit.vendor) is None or rng.random() >= spec.share:
+        if rng.random() >= spec.share:
             return
         # How long a parcel takes is drawn when a door is open, which the gateway decides: it must
         # not move when the next one comes.
@@ -327,7 +325,7 @@ class World:
 
     def _announce_storms(self) -> None:
         """At each beginning and end of a storm every radio there gets worse, or better."""
-        storms = self._scenario.weather.storms if self._scenario.weather is not None else ()
+        storms = self._scenario.storms
         for at_s in sorted({at_s for storm in storms for at_s in (storm.at_s, storm.until_s)}):
             for site, reception in self._receptions:
                 if any(at_s in (storm.at_s, storm.until_s) for storm in storms if storm.over(site)):

@@ -8,17 +8,16 @@ charged with is read from outside: its open sockets, its memory, and what Mosqui
 
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
 import time
 import venv
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
+
+from processes import cpu_s, process, rss
 
 from fleet_sim import stage
 
@@ -26,6 +25,7 @@ ROOT: Final = Path(__file__).parents[2]
 HOME: Final = ROOT / ".bench" / "locust"
 VERSION: Final = "2.47.0"
 SPAWN_PER_S: Final = 3_000
+START_LIMIT_S: Final = 30.0
 RAMP_LIMIT_S: Final = 60.0
 #: When so long no session was added, there will be no more.
 STALL_S: Final = 8.0
@@ -59,21 +59,6 @@ def installed() -> str:
     return "" if done.returncode == 0 else f"pip could not install it: {done.stderr[-300:]}"
 
 
-@contextmanager
-def process(command: list[str], **options: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """A child that is ended with us, by its pid."""
-    child = subprocess.Popen(command, **options)
-    try:
-        yield child
-    finally:
-        child.terminate()
-        try:
-            child.wait(10)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
-
-
 def sockets(pid: int) -> int:
     """How many open sockets a process has."""
     count = 0
@@ -83,17 +68,6 @@ def sockets(pid: int) -> int:
         except OSError:
             continue
     return count
-
-
-def rss(pid: int) -> int:
-    """Bytes of a process in memory."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
-
-
-def cpu_s(pid: int) -> float:
-    """CPU seconds of a process so far."""
-    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(words[11]) + int(words[12])) / 100
 
 
 def measure(users: int) -> dict[str, Any]:
@@ -122,15 +96,18 @@ def measure(users: int) -> dict[str, Any]:
             ]
             quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
             with process(ear, stdout=sink), process(locust, cwd=room, **quiet) as child:
-                return {"version": VERSION, "users": users, **watched(child.pid, users, heard)}
+                return {"version": VERSION, "users": users, **watched(child, users, heard)}
 
 
-def watched(pid: int, users: int, heard: Path) -> dict[str, Any]:
+def watched(child: subprocess.Popen[bytes], users: int, heard: Path) -> dict[str, Any]:
     """How it fares, seen from outside."""
-    while sockets(pid) < 3 and Path(f"/proc/{pid}").exists():
-        if rss(pid) > 60e6:
-            break
+    pid, deadline_s = child.pid, time.perf_counter() + START_LIMIT_S
+    while child.poll() is None and sockets(pid) < 3 and rss(pid) <= 60e6:
+        if time.perf_counter() > deadline_s:
+            return {"skipped": f"Locust did not come up within {START_LIMIT_S:g} s"}
         time.sleep(0.05)
+    if child.poll() is not None:
+        return {"skipped": f"Locust ended by itself, with code {child.returncode}"}
     base, base_sockets = rss(pid), sockets(pid)
     began_s = last_s = time.perf_counter()
     most, at_s = 0, began_s

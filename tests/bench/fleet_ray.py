@@ -31,7 +31,7 @@ def measure(*, quick: bool = False) -> dict[str, Any]:
             check=False,
         )
     if done.returncode != 0:
-        return {"skipped": f"the cluster failed: {done.stderr[-500:]}"}
+        return {"failed": f"the cluster failed: {done.stderr[-500:]}"}
     found = json.loads(done.stdout.splitlines()[-1])
     report = found["report"] or {"verdict": "none", "restarted": [], "vendors": {}}
     devices = sum(each["devices"] for each in report["vendors"].values())

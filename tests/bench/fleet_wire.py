@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import gc
 import json
+import os
 import resource
 import sys
 import time
@@ -20,11 +21,12 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import fleet_locust
+from processes import cpu_s, rss
 
 from fleet_sim import stage
 from fleet_sim.fleet import Population
 from fleet_sim.ledger import Forgetful
-from fleet_sim.wire import Bag, WireFleet, Witness, claim, raise_files, verdict, wall_ms
+from fleet_sim.wire import Bag, WireFleet, listen, raise_files, verdict, wall_ms
 
 VENDORS: Final = ("ratgdo", "nuki", "meross")
 PER_DEVICE_PER_S: Final = 0.2  # 3,000 messages/s of 15,000 devices
@@ -39,21 +41,10 @@ PACE: Final = 1_900.0
 GENTLY: Final = 0.3
 
 
-def rss() -> int:
-    """Bytes of this process in memory."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-
-
 def own_cpu_s() -> float:
     """CPU seconds of this process so far."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
-
-
-def cpu_s(pid: int) -> float:
-    """CPU seconds of another process so far."""
-    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(words[11]) + int(words[12])) / 100
 
 
 class Meter:
@@ -79,13 +70,7 @@ class Meter:
 @asynccontextmanager
 async def hearing(at: stage.BrokerAt, bag: Bag):
     """An independent subscriber of everything, until the block ends."""
-    loop = asyncio.get_running_loop()
-    _, witness = await loop.create_connection(
-        lambda: Witness(("#",), lambda packet: bag.add(packet.topic, packet.payload)),
-        at.host,
-        at.port,
-    )
-    await witness.ready
+    witness = await listen(at, ("#",), lambda packet: bag.add(packet.topic, packet.payload))
     try:
         yield witness
     finally:
@@ -103,7 +88,7 @@ async def run(devices: int, seconds: float, per_s: float) -> dict[str, Any]:
                 for vendor in VENDORS:
                     Population(vendor, 10, 1, wall_ms())  # imports are no device's memory
                 gc.collect()
-                before = rss()
+                before = rss(os.getpid())
                 fleet = WireFleet(
                     [
                         Population(vendor, devices // len(VENDORS), 1, wall_ms())
@@ -115,7 +100,6 @@ async def run(devices: int, seconds: float, per_s: float) -> dict[str, Any]:
                     recalls=False,
                     ledger=Forgetful(),
                 )
-                claim(fleet.need)
                 try:
                     return await measured(fleet, broker.pid, before, (sent, heard), seconds, per_s)
                 finally:
@@ -144,7 +128,7 @@ async def measured(
     await until(lambda: len(heard) >= len(sent), SETTLE_S)
     fleet.live()
     await steady(fleet, per_s, 5.0)
-    living, sent_before, most = Meter(broker_pid), fleet.traffic.sent, rss()
+    living, sent_before, most = Meter(broker_pid), fleet.traffic.sent, rss(os.getpid())
     while (past_s := living.figures()["took_s"]) < seconds:
         most = max(most, await steady(fleet, per_s, min(10.0, seconds - past_s)))
         rate = (fleet.traffic.sent - sent_before) / living.figures()["took_s"]
@@ -178,7 +162,7 @@ async def steady(fleet: WireFleet, per_s: float, seconds: float) -> int:
     while (left_s := until_s - time.perf_counter()) > 0:
         sent, began_s = fleet.traffic.sent, time.perf_counter()
         await asyncio.sleep(min(1.0, left_s))
-        most = max(most, rss())
+        most = max(most, rss(os.getpid()))
         rate = (fleet.traffic.sent - sent) / (time.perf_counter() - began_s)
         # What is planned already comes as planned: whoever steers hard overshoots.
         fleet.pace *= min(1.1, max(0.9, AIM * per_s / max(rate, 1.0))) ** GENTLY

@@ -15,7 +15,6 @@ import json
 import os
 import platform
 import shutil
-import signal
 import socket
 import statistics
 import subprocess
@@ -28,7 +27,9 @@ from pathlib import Path
 
 import load
 import orjson
+import processes
 import yaml
+from processes import family, process
 
 BIN = Path(sys.executable).parent
 DEVICES = [f"{0x10000000 + number:08X}" for number in range(300)]
@@ -47,22 +48,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-@contextmanager
-def process(arguments: list[str], **options: object) -> Iterator[subprocess.Popen[bytes]]:
-    """A child that is ended with us, by its pid."""
-    child = subprocess.Popen(arguments, **options)  # type: ignore[call-overload]
-    try:
-        yield child
-    finally:
-        if child.poll() is None:
-            child.send_signal(signal.SIGTERM)
-            try:
-                child.wait(10)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
 
 
 def until(check: object, what: str, limit_s: float = READY_LIMIT_S) -> object:
@@ -163,19 +148,9 @@ def gateway(port: int, room: Path) -> Iterator[tuple[int, float, Path]]:
         yield child.pid, time.perf_counter() - began, room / "state"
 
 
-def family(pid: int) -> list[int]:
-    """The process and its children, oldest first."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(int(child) for child in children)]
-
-
 def cpu_s(pid: int) -> float:
     """User and system seconds of the process and its children so far."""
-    ticks = 0
-    for each in family(pid):
-        fields = Path(f"/proc/{each}/stat").read_text().rsplit(")", 1)[1].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
+    return sum(map(processes.cpu_s, family(pid)))
 
 
 def memory_mb(pid: int) -> dict[str, float]:

@@ -110,14 +110,9 @@ def test_interrupted_at_any_moment_it_ends_cleanly_and_leaves_nobody_behind(
     number: int, seed: int
 ) -> None:
     moment_s = random.Random(seed * 100 + number).uniform(0.3, 4.0)
-    # A shell that starts us in its background has SIGINT ignored, and a child inherits that.
-    before = signal.signal(number, signal.default_int_handler)
-    try:
-        child = subprocess.Popen(
-            [SIM, *SHORT], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-    finally:
-        signal.signal(number, before)
+    child = subprocess.Popen(
+        [SIM, *SHORT], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     time.sleep(moment_s)  # the moment is the test's input
     children = family(child.pid)
     child.send_signal(number)

@@ -53,8 +53,10 @@ async def hearing(port: int, bag: Bag) -> AsyncIterator[Witness]:
         port,
     )
     await witness.ready
-    yield witness
-    witness.close()
+    try:
+        yield witness
+    finally:
+        witness.close()
 
 
 def port_of(url: str) -> int:
@@ -177,6 +179,26 @@ async def hostile(behaviour: Behaviour) -> AsyncIterator[tuple[int, list[str]]]:
             task.cancel()
         await asyncio.gather(*running)
         await asyncio.sleep(0)  # aborted transports are closed in the next turn
+
+
+async def test_however_many_leave_nobody_waits_for_the_broker_to_hang_up(
+    eventually: Until,
+) -> None:
+    async def keeps_all(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(CONNACK)
+        while await reader.read(4096):
+            pass
+
+    async with hostile(keeps_all) as (port, _):
+        fleet = fleet_of(port, {"nuki": 60})
+        await fleet.connect(1_000)
+        await eventually(lambda: fleet.board.connected == 60)
+        began_s = time.monotonic()
+
+        await fleet.stop()
+
+        assert time.monotonic() - began_s < 1.5  # whoever has not left is cut after 2 s
 
 
 @contextlib.asynccontextmanager

@@ -213,3 +213,23 @@ async def test_the_live_page_keeps_up_and_asks_its_own_server_alone(browser: str
             assert after.startswith("50 s of 1:40 min")
             assert {each for each in tab.asked_for if not each.startswith("data:")} == {server.url}
             assert tab.errors == []
+
+
+async def test_the_live_page_keeps_what_it_said_last_when_another_run_has_its_port(
+    browser: str,
+) -> None:
+    async with a_tab(browser) as tab:
+        with RunServer("127.0.0.1", 0) as server:
+            server.show(moment(10))
+            await tab.show(server.url, "light")
+            port = int(server.url.rstrip("/").rpartition(":")[2])
+        with RunServer("127.0.0.1", port):  # 503: that run has not begun
+            said = await tab.value(
+                "new Promise((done) => { const look = () => {"
+                " const text = document.body.textContent;"
+                " if (text.includes('Nothing was fetched') && document.querySelector('.top'))"
+                " setTimeout(look, 20); else done(text); }; look(); })"
+            )
+
+    assert "10 s of 1:40 min" in said
+    assert "this is what it said last" in said

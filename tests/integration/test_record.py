@@ -9,6 +9,7 @@ from datetime import UTC
 from pathlib import Path
 from typing import Any, Final
 
+import aiomqtt
 import pytest
 
 from fleet_sim import replay, scenario
@@ -21,6 +22,7 @@ from fleet_sim.recording.rhythm import derive
 from fleet_sim.recording.rhythm import scenario as files_of
 from fleet_sim.recording.scrub import Scrubber
 from fleet_sim.recording.usual import per_day
+from fleet_sim.stage import StageError
 from fleet_sim.virtual import VirtualRun
 from vendors.wire.mqtt import MqttSettings
 
@@ -49,7 +51,7 @@ class Recorder:
 
     def records(self) -> list[dict[str, Any]]:
         """All whole lines."""
-        return list(lines.stream(self.out))
+        return list(lines.stream(self.out)) if self.out.exists() else []
 
 
 @pytest.fixture
@@ -162,7 +164,7 @@ async def test_it_ends_when_it_is_enough(
 async def test_a_lost_link_is_made_again_and_the_gap_is_in_the_recording(
     tmp_path: Path, person: Any, eventually: Any, embedded: Any
 ) -> None:
-    url = f"mqtt://127.0.0.1:{embedded.port}"
+    url, out = f"mqtt://127.0.0.1:{embedded.port}", tmp_path / "out.jsonl"
     enough = asyncio.Event()
     wish = capture.Wish(MqttSettings(url=url), ("t/#",))
     tape = capture.Tape(tmp_path / "out.jsonl", Scrubber(KEY), wish)
@@ -171,7 +173,7 @@ async def test_a_lost_link_is_made_again_and_the_gap_is_in_the_recording(
     async def said(payload: str) -> bool:
         async with person(url) as speaker:
             await speaker.publish("t/x", payload, qos=1)
-        return any(each.get("payload") == payload for each in lines.stream(tmp_path / "out.jsonl"))
+        return out.exists() and any(each.get("payload") == payload for each in lines.stream(out))
 
     await eventually(lambda: recording.done() or said("1"), within_s=10)
     await embedded.stop()
@@ -211,6 +213,120 @@ def test_a_mistake_is_told_with_its_place_and_a_remedy(
     assert (found, said in (err := capsys.readouterr().err)) == (code, True), err
 
 
+def test_what_cannot_be_read_or_written_is_told_with_all_other_mistakes(
+    tmp_path: Path, capsys: Any
+) -> None:
+    out = tmp_path / "out.jsonl"
+    out.mkdir()
+
+    code = main(["record", "--from", str(tmp_path), str(out), "--force", "--count", "0"])
+
+    said = capsys.readouterr().err
+    assert code == 2
+    assert f"--from {tmp_path}: Is a directory" in said
+    assert f"OUT {out}: Is a directory" in said
+    assert "--count 0" in said
+
+
+@pytest.mark.parametrize("old", [None, "mine"])
+def test_what_fails_before_the_first_frame_leaves_the_file_as_it_was(
+    tmp_path: Path, free_port: int, capsys: Any, old: str | None
+) -> None:
+    out = tmp_path / "out.jsonl"
+    if old is not None:
+        out.write_text(old)
+    record = ["record", str(out), *(["--force"] if old else [])]
+
+    nobody = main([*record, "--northbound", "--broker", f"mqtt://127.0.0.1:{free_port}"])
+    none = main([*record, "--from", str(tmp_path / "none.jsonl")])
+    zone = main([*record, "--northbound", "--timezone", "Atlantis/Capital"])
+
+    assert (nobody, none, zone) == (3, 2, 2), capsys.readouterr().err
+    assert (out.read_text() if out.exists() else None) == old
+
+
+async def test_a_recording_in_which_nothing_was_said_is_there_and_empty(
+    embedded: Any, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.jsonl"
+    out.write_text("mine")
+    url = f"mqtt://127.0.0.1:{embedded.port}"
+    wish = capture.Wish(MqttSettings(url=url), ("t/#",), for_s=0.2)
+
+    figures = await capture.record(
+        wish, capture.Tape(out, None, wish), asyncio.Event(), lambda _: None
+    )
+
+    assert (figures.frames, out.read_bytes()) == (0, b"")
+
+
+@pytest.mark.parametrize("bounds", [{"for_s": 0.3}, {}])
+async def test_it_ends_although_frames_keep_coming(
+    embedded: Any, person: Any, tmp_path: Path, bounds: Any
+) -> None:
+    url = f"mqtt://127.0.0.1:{embedded.port}"
+    wish = capture.Wish(MqttSettings(url=url), ("t/#",), **bounds)
+    tape = capture.Tape(tmp_path / "out.jsonl", None, wish)
+    up, enough = asyncio.Event(), asyncio.Event()
+    recording = asyncio.create_task(capture.record(wish, tape, enough, lambda _: up.set()))
+    async with person(url) as speaker:
+        await up.wait()
+        until_s = asyncio.get_running_loop().time() + 5
+        while not recording.done() and asyncio.get_running_loop().time() < until_s:
+            await speaker.publish("t/x", "1", qos=0)
+            await asyncio.sleep(0)
+            if not bounds and tape.figures.frames > 20:
+                enough.set()
+        ended = recording.done()
+        enough.set()
+        figures = await recording
+
+    assert ended, figures.frames
+    assert figures.ended == ("0.3 s, as wished" if bounds else "told to stop")
+
+
+async def test_a_password_is_read_as_the_gateway_reads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {}
+
+    def nobody(*_: Any, **more: Any) -> Any:
+        given.update(more)
+        raise aiomqtt.MqttError("nobody")
+
+    monkeypatch.setattr(aiomqtt, "Client", nobody)
+    secret = tmp_path / "password"
+    secret.write_text(" two words \n")
+    at = MqttSettings(url="mqtt://127.0.0.1", username="erna", password_file=secret)
+    wish = capture.Wish(at, ("t/#",))
+    tape = capture.Tape(tmp_path / "out.jsonl", None, wish)
+
+    with pytest.raises(StageError, match="nobody"):
+        await capture.record(wish, tape, asyncio.Event(), lambda _: None)
+
+    assert given["password"] == " two words "
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--broker", "mqtts://127.0.0.1", "--ca-file", "FILE"), "no PEM certificate in it"),
+        (("--broker", "mqtts://127.0.0.1", "--ca-file", "none.pem"), "ca_file none.pem: No such"),
+        (("--username", "x", "--password-file", "none"), "password_file none: No such"),
+        (("--username", "x", "--password-file", "FILE"), "utf-8"),
+    ],
+)
+def test_a_file_of_the_identity_that_is_none_is_named(
+    tmp_path: Path, capsys: Any, more: tuple[str, ...], said: str
+) -> None:
+    (tmp_path / "file").write_bytes(b"\xff\xfe")
+    given = [str(tmp_path / "file") if each == "FILE" else each for each in more]
+
+    code = main(["record", "--northbound", *given, str(tmp_path / "out.jsonl")])
+
+    assert (code, said in (err := capsys.readouterr().err)) == (2, True), err
+
+
 def test_no_broker_is_told_and_a_file_that_is_there_is_kept(
     tmp_path: Path, free_port: int, capsys: Any
 ) -> None:
@@ -244,6 +360,44 @@ def test_a_recording_of_somebody_else_is_scrubbed_and_made_a_scenario(
     assert "Erna" not in out.read_text()
     assert "398172F4" not in out.read_text()
     assert scenario.load(day).fleet["nuki"] == 1
+
+
+def week(path: Path) -> None:
+    """A recording of a lock over more than a week, so that its rhythm is a CSV's."""
+    frames = [
+        {"at_ms": n * 1_800_000, "transport": "mqtt", "topic": "nuki/398172F4/state",
+         "payload": str(1 + 2 * (n % 2))}
+        for n in range(400)
+    ]  # fmt: skip
+    path.write_text("".join(json.dumps(each) + "\n" for each in frames))
+
+
+def test_a_scenario_is_reported_under_the_names_that_it_has(tmp_path: Path, capsys: Any) -> None:
+    week(tmp_path / "theirs.jsonl")
+    record = ["record", "--from", str(tmp_path / "theirs.jsonl"), str(tmp_path / "out.jsonl")]
+
+    code = main([*record, "--scenario", str(tmp_path / "day.yml"), "--json", "-"])
+    report = json.loads(capsys.readouterr().out)
+
+    made = {path.name for path in tmp_path.glob("day*")}
+    assert (code, made) == (0, {"day.yml", "day.nuki.csv"})
+    assert set(report["scenario"]["files"]) == made
+    assert scenario.load(tmp_path / "day.yml").fleet["nuki"] == 1
+
+
+def test_a_csv_that_is_there_is_kept_unless_it_is_forced(tmp_path: Path, capsys: Any) -> None:
+    week(tmp_path / "theirs.jsonl")
+    csv = tmp_path / "day.nuki.csv"
+    csv.write_text("mine")
+    record = ["record", "--from", str(tmp_path / "theirs.jsonl"), str(tmp_path / "out.jsonl")]
+    record += ["--scenario", str(tmp_path / "day.yaml")]
+
+    refused = main(record)
+    said, kept = capsys.readouterr().err, csv.read_text()
+    forced = main([*record, "--force"])
+
+    assert (refused, f"{csv}: it is there already" in said, kept) == (2, True, "mine"), said
+    assert (forced, csv.read_text() != "mine") == (0, True)
 
 
 def test_names_stay_only_where_the_word_is_said(tmp_path: Path, capsys: Any) -> None:

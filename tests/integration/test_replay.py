@@ -51,7 +51,7 @@ async def test_frames_go_in_in_order_and_events_come_out_behind_them(
     ]
     path.write_text("".join(json.dumps(record) + "\n" for record in records))
 
-    report = await replay.play(path, broker_url, speed=2)
+    report = await replay.play(path, broker_url, replay.Options(2))
 
     assert (report["records"], report["played"], report["events"]) == (7, 6, 4)
     assert sum(report["skipped"].values()) == 1
@@ -78,9 +78,25 @@ async def test_frames_without_times_follow_at_once(
     path = tmp_path / "lock.jsonl"
     path.write_text(json.dumps(frame(None, "nuki/39000001/state", "3")))
 
-    report = await replay.play(path, broker_url, realtime=False)
+    report = await replay.play(path, broker_url, replay.Options(None))
 
     assert report["types"] == {"doorfleet.lock.changed.v1": 1}
+
+
+async def test_an_event_that_was_kept_may_come_before_the_first_frame(
+    broker_url: str, person: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "lock.jsonl"
+    path.write_text(json.dumps(frame(0, "nuki/39000001/state", "3")))
+    event = {"type": "t", "sequence": "1", "data": {"vendor": "nuki", "device": "a"}}
+    topic = "doorfleet/v1/home/nuki/a/event/lock.changed"
+
+    async with person(broker_url) as speaker:
+        await speaker.publish(topic, json.dumps(event), qos=1, retain=True)
+        report = await replay.play(path, broker_url, replay.Options(None, udp="localhost:9"))
+
+    assert (report["played"], report["types"]) == (1, {"t": 1})
+    assert report["came"][0]["device"] == "nuki/a"
 
 
 async def test_the_recordings_of_real_devices_play(
@@ -95,7 +111,7 @@ async def test_the_recordings_of_real_devices_play(
     )
     played = records = 0
     for path in recordings(Path(folder)):
-        report = await replay.play(path, broker_url, speed=1000)
+        report = await replay.play(path, broker_url, replay.Options(1000))
         played += report["played"]
         records += report["played"] + sum(report["skipped"].values())
         assert records

@@ -20,7 +20,13 @@ def test_a_choice_is_a_word_or_a_url(choice: str) -> None:
     assert brokers.checked(choice, "here") == choice
 
 
-@pytest.mark.parametrize("choice", ["mosquito", "http://127.0.0.1", "mqtt://", ""])
+@pytest.mark.parametrize(
+    "choice",
+    [
+        *("mosquito", "http://127.0.0.1", "mqtt://", ""),
+        *("mqtt://localhost:99999", "mqtt://h:x", "mqtt://[::1"),
+    ],
+)
 def test_another_choice_is_refused_with_those_that_there_are(choice: str) -> None:
     with pytest.raises(ConfigError, match=r"here: .*; write embedded, mosquitto, docker, or a URL"):
         brokers.checked(choice, "here")

@@ -1,10 +1,12 @@
 """A run that is watched over HTTP while it lasts, in simulated and in real time."""
 
+import asyncio
 import json
 import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -70,6 +72,38 @@ def test_a_port_that_is_taken_is_named_with_a_remedy() -> None:
 
         with pytest.raises(StageError, match=rf"--http 127.0.0.1:{port}: .*give another port"):
             RunServer("127.0.0.1", port).__enter__()
+
+
+def test_a_host_that_no_name_can_be_is_refused_at_once_and_with_the_reason() -> None:
+    with pytest.raises(StageError, match=r"--http \.\.:0: .*label"):
+        RunServer("..", 0).__enter__()
+
+
+class Silent(RunServer):
+    """Its address is never told, as when a name server does not answer."""
+
+    async def _listen(self) -> None:
+        await asyncio.wrap_future(self._over)
+
+
+def test_an_address_that_is_not_to_be_had_in_time_is_given_up_and_no_thread_is_left() -> None:
+    before = threading.active_count()
+
+    with pytest.raises(StageError, match=r"--http 127\.0\.0\.1:0: not within 0\.05 s"):
+        Silent("127.0.0.1", 0, patience_s=0.05).__enter__()
+
+    assert threading.active_count() == before
+
+
+def test_nobody_may_frame_it_or_keep_what_it_says() -> None:
+    with RunServer("127.0.0.1", 0) as server:
+        server.show(moment())
+        with urllib.request.urlopen(server.url, timeout=10) as answer:
+            told = answer.headers
+
+    assert told["X-Frame-Options"] == "DENY"
+    assert told["Cache-Control"] == "no-store"
+    assert told["X-Content-Type-Options"] == "nosniff"
 
 
 def test_its_port_is_free_again_when_the_run_is_over() -> None:

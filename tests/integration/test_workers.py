@@ -187,6 +187,25 @@ def test_on_sockets_a_worker_that_is_killed_comes_back_and_its_devices_are_judge
     )
 
 
+def test_what_the_broker_of_all_workers_cannot_carry_is_said_before_the_start(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "yard.yaml").write_text("hours: 1\nfleet: {nuki: 260}\n")
+    words = ["--time", "real", "--seconds", "6", "--workers", "2", "--no-gateway"]
+
+    done = subprocess.run(
+        ["prlimit", "--nofile=300:300", *SIM, "run", "yard.yaml", *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 3, done.stderr
+    assert "the broker would need 3" in done.stderr
+
+
 async def test_servers_that_are_begun_again_are_where_they_were_and_are_trusted(
     tmp_path: Path,
 ) -> None:

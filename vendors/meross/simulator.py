@@ -178,7 +178,7 @@ def _units(spec: FleetSpec, model: str) -> list[tuple[int, str, str, tuple[int, 
 
 
 def atom(spec: FleetSpec, number: int) -> int:
-    """The number of the unit that the door of this number is at."""
+    """The number of the unit that the door of this number is at; of options that are good."""
     return (number - 1) // len(_CHANNELS[str(spec.options.get("model", "msg100"))]) + 1
 
 

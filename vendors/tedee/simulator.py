@@ -64,7 +64,7 @@ def _bridges(spec: FleetSpec) -> Mapping[int, Bridge]:
 
 
 def atom(spec: FleetSpec, number: int) -> int:
-    """The number of the bridge that the lock of this number is behind."""
+    """The number of the bridge that the lock of this number is behind; of options that are good."""
     return (number - 1) // _per_bridge(spec) + 1
 
 

@@ -8,6 +8,7 @@ A relay falls back after the door's delay and nothing is recorded of it. People'
 times they take are guesses of ours; everything on the wire has its source in `answers` and `ring`.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -102,8 +103,7 @@ class SimPanel:
         self._seen: dict[str, object] = {}
         self._messages: list[Message] = []
         self._truths: list[Truth] = []
-        self._firmware = _FIRMWARE_662 if serial % 3 == 0 else _OLD_FIRMWARE
-        self.memory.firmware = self._firmware
+        self._firmware = self.memory.firmware = _FIRMWARE_662 if serial % 3 == 0 else _OLD_FIRMWARE
         for number in range(_CARDS):
             rights = {f"door{door}": int(rng.random() < 0.8) for door in self.doors}  # noqa: PLR2004 -- a guess
             card = 8_000_001 + number
@@ -379,11 +379,13 @@ class SimPanel:
         self._truth("clock_skew_s", self._skew_s(), now_ms, sent=False)
 
     def _update(self, version: str, now_ms: int) -> None:
-        """It runs this from now on: `8.92` is told as two bytes of decimal digits."""
+        """It runs this from now on: `8.92` is told as two bytes of decimal digits, or refused."""
         del now_ms
-        major, _, minor = version.partition(".")
-        self._firmware = bytes.fromhex(f"{major:0>2}{minor:0>2}")
-        self.memory.firmware = self._firmware
+        digits = re.fullmatch(r"([0-9]{1,2})(?:\.([0-9]{1,2}))?", version)
+        if digits is None:
+            raise ValueError("write it like 8.92: at most two digits on each side of the dot")
+        major, minor = digits.groups("0")
+        self._firmware = self.memory.firmware = bytes.fromhex(f"{major:0>2}{minor:0>2}")
 
     # --- what goes wrong ---
 
@@ -454,9 +456,8 @@ def fleet(spec: FleetSpec, rng_for: RandomFor) -> Sequence[SimPanel]:
     """
     for options in spec.mixes:
         if strange := sorted(set(options) - OF_ONE):
-            raise ConfigError(
-                (f"uhppote: options {', '.join(strange)}; there are doors, ring_records",)
-            )
+            what = f"uhppote: options {', '.join(strange)}; there are doors, ring_records"
+            raise ConfigError((what,))
         _doors(options), _records(options)
     panels = []
     for number in spec.members:

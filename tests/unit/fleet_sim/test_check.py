@@ -134,6 +134,23 @@ def test_what_a_vendor_would_refuse_is_said_before_a_run(
     assert f"{path}: {said}" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("verb", ["check", "run"])
+def test_firmware_that_a_vendor_cannot_tell_is_refused_before_a_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(
+        "hours: 1\nfleet: [{vendor: uhppote, count: 1, firmware: v8.92}]\n"
+        "rollouts: [{at: 1m, vendor: uhppote, to: latest}]\n"
+    )
+
+    assert cli.main([verb, str(path)]) == cli.BAD_INPUT
+
+    said = capsys.readouterr().err
+    assert f"{path}: fleet[0]: uhppote takes no firmware 'v8.92'; write it like 8.92" in said
+    assert f"{path}: rollouts[0]: uhppote takes no firmware 'latest'; write it like 8.92" in said
+
+
 @pytest.mark.parametrize("name", scenario.names())
 def test_our_own_scenarios_are_good(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["check", name]) == cli.OK

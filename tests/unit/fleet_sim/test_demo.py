@@ -116,6 +116,9 @@ def test_a_tail_is_as_likely_as_the_binomial_says() -> None:
     assert 0.4 < at_least(4, of=365, share=0.01) < 0.6
     assert at_least(12, of=365, share=0.01) < 0.001
     assert at_least(900, of=20_000, share=0.01) < 1e-9
+    assert at_least(10_000, of=100_000, share=0.01) < 1e-9
+    assert 0.4 < at_least(1_000, of=100_000, share=0.01) < 0.6
+    assert at_least(3, of=2, share=0.5) < 1e-9
 
 
 def test_the_broken_vendor_may_be_slow() -> None:

@@ -48,14 +48,14 @@ def problems(path: Path) -> tuple[str, ...]:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({}, (1, 0, "a/b", b"open", 0, False)),
-        ({"payload": ""}, (1, 0, "a/b", b"", 0, False)),
-        ({"payload": {"a": [1, None]}}, (1, 0, "a/b", b'{"a":[1,null]}', 0, False)),
-        ({"payload": 3}, (1, 0, "a/b", b"3", 0, False)),
-        ({"payload_hex": "00ff"}, (1, 0, "a/b", b"\0\xff", 0, False)),
-        ({"retained": True, "qos": 1}, (1, 0, "a/b", b"open", 1, True)),
-        ({"at_ms": None, "qos": None}, (1, None, "a/b", b"open", 0, False)),
-        ({"at_ms": 1.5}, (1, 1.5, "a/b", b"open", 0, False)),
+        ({}, (1, 0, "a/b", b"open", False)),
+        ({"payload": ""}, (1, 0, "a/b", b"", False)),
+        ({"payload": {"a": [1, None]}}, (1, 0, "a/b", b'{"a":[1,null]}', False)),
+        ({"payload": 3}, (1, 0, "a/b", b"3", False)),
+        ({"payload_hex": "00ff"}, (1, 0, "a/b", b"\0\xff", False)),
+        ({"retained": True, "qos": 1}, (1, 0, "a/b", b"open", True)),
+        ({"at_ms": None, "qos": None}, (1, None, "a/b", b"open", False)),
+        ({"at_ms": 1.5}, (1, 1.5, "a/b", b"open", False)),
     ],
 )
 def test_a_line_becomes_a_frame(recording: Any, more: dict[str, Any], said: Any) -> None:

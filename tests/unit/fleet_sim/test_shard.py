@@ -6,7 +6,7 @@ from importlib import import_module
 import pytest
 
 from devices.errors import ConfigError
-from fleet_sim.fleet import Population
+from fleet_sim.fleet import Population, blocks_of
 from fleet_sim.shard import WHOLE, Shard
 from vendors import registry
 from vendors.sim import Addresses, Group, SimDevice
@@ -107,6 +107,26 @@ def test_a_mistake_in_a_group_is_found_before_anything_is_made(vendor: str) -> N
     for option in sorted({*own, "colour"}):
         with pytest.raises(ConfigError, match=vendor):
             Population(vendor, 4, 1, EPOCH_MS, groups=(Group(range(9, 10), {option: object()}),))
+
+
+@pytest.mark.parametrize(
+    ("vendor", "options"),
+    [
+        ("meross", {"model": "msg300"}),
+        ("nuki_bridge", {"locks_per_bridge": "4"}),
+        ("tedee", {"locks_per_bridge": "4"}),
+        ("tedee", {"locks_per_bridge": 0}),
+    ],
+)
+def test_a_mistake_is_the_same_in_a_shard(vendor: str, options: dict[str, object]) -> None:
+    with pytest.raises(ConfigError) as whole:
+        Population(vendor, 4, 1, EPOCH_MS, options)
+    with pytest.raises(ConfigError) as sharded:
+        Population(vendor, 4, 1, EPOCH_MS, options, shard=Shard(0, 2))
+    with pytest.raises(ConfigError) as in_blocks:
+        list(blocks_of(vendor, 4, EPOCH_MS, options, WHOLE, 2))
+
+    assert sharded.value.problems == in_blocks.value.problems == whole.value.problems
 
 
 @pytest.mark.parametrize(("devices", "times"), [(0, 1), (100, 1), (101, 2), (250, 3)])

@@ -50,7 +50,7 @@ def test_every_example_of_the_help_is_a_command_line_that_it_takes() -> None:
 def test_every_module_of_a_verb_is_in_the_table() -> None:
     folder = Path(cli.__file__).parent / "verbs"
 
-    shared = {"__init__", "brokers", "common", "outputs"}
+    shared = {"__init__", "common", "identity", "outputs"}
     assert {path.stem for path in folder.glob("*.py")} == {*cli.VERBS, *shared}
 
 

@@ -50,7 +50,13 @@ async def test_a_process_that_will_not_listen_is_ended_all_the_same() -> None:
     assert process.ended
 
 
-@pytest.mark.parametrize("choice", ["mosquito", "http://127.0.0.1", "mqtt://"])
+@pytest.mark.parametrize(
+    "choice",
+    [
+        *("mosquito", "http://127.0.0.1", "mqtt://"),
+        *("mqtt://localhost:99999", "mqtt://h:x", "mqtt://[::1"),
+    ],
+)
 async def test_a_broker_that_is_no_address_is_refused(choice: str, tmp_path: Path) -> None:
     with pytest.raises(stage.StageError, match="embedded, mosquitto, or a URL"):
         async with stage.broker(choice, tmp_path):

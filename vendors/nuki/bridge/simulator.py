@@ -72,6 +72,7 @@ _LOCK_TYPES: Final = frozenset({"0", "3", "4"})
 _STRANGER: Final = "http://192.0.2.99/nuki/{number}"
 _JSON: Final = (("Content-Type", "application/json"),)
 _LOCKS_MAX: Final = 20
+_LOCKS_PER_BRIDGE: Final = 5
 
 
 class Told(NamedTuple):
@@ -378,7 +379,7 @@ def _token(name: str) -> str:
 class Options(NamedTuple):
     """What a fleet may be told."""
 
-    locks_per_bridge: int = 5
+    locks_per_bridge: int = _LOCKS_PER_BRIDGE
     auth: str = auth.Auth.ENCRYPTED
     strangers: int = 0
 
@@ -401,8 +402,13 @@ def _options(spec: FleetSpec) -> Options:
 
 
 def atom(spec: FleetSpec, number: int) -> int:
-    """The number of the bridge that the lock of this number is behind."""
-    return (number - 1) // _options(spec).locks_per_bridge + 1
+    """The number of the bridge that the lock of this number is behind; of options that are good.
+
+    It is asked for each lock, so it checks nothing: `fleet` has.
+    """
+    per_bridge = spec.options.get("locks_per_bridge", _LOCKS_PER_BRIDGE)
+    assert isinstance(per_bridge, int)
+    return (number - 1) // per_bridge + 1
 
 
 def _bridge_names(spec: FleetSpec) -> Mapping[int, str]:
@@ -435,11 +441,12 @@ def fleet(spec: FleetSpec, rng_for: RandomFor) -> Sequence[Lock]:
 
 def gateway_settings(spec: FleetSpec, at: Addresses) -> Mapping[str, object]:
     """A cell with all bridges, which they tell on a free port of loopback."""
+    options = _options(spec)
     bridges = [
         {
             "url": at.hubs.get(name, "http://127.0.0.1:8080"),
             "token": _token(name),
-            "auth": _options(spec).auth,
+            "auth": options.auth,
         }
         for name in _bridge_names(spec).values()
     ]

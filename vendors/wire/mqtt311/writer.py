@@ -62,8 +62,8 @@ def encode_publish(  # noqa: PLR0913 -- the fields of a PUBLISH
     name = _string(checked_topic(topic))
     if qos:
         return _framed(head, name, _id(packet_id), payload)
-    if packet_id:
-        raise MalformedPacketError("packet id on a QoS 0 message")
+    if duplicate or packet_id:
+        raise MalformedPacketError(f"{'DUP' if duplicate else 'packet id'} on a QoS 0 message")
     return _framed(head, name, payload)
 
 
@@ -104,8 +104,6 @@ def _id(packet_id: int) -> bytes:
 
 
 def _write_publish(packet: Publish) -> bytes:
-    if packet.duplicate and not packet.qos:
-        raise MalformedPacketError("DUP on a QoS 0 message")
     return encode_publish(
         packet.topic,
         packet.payload,

@@ -9,19 +9,6 @@ from fleet_sim.scenario import load
 from fleet_sim.shard import Shard
 
 
-class Seen:
-    """Remembers what it is shown. A `meter.Watch`."""
-
-    def __init__(self) -> None:
-        self.moments: list[Moment] = []
-
-    def say(self, text: str) -> None:
-        raise AssertionError(text)
-
-    def show(self, moment: Moment) -> None:
-        self.moments.append(moment)
-
-
 def moment(elapsed_s: float, events: int, events_per_s: float) -> Moment:
     row = Row(
         vendor="nuki",
@@ -38,8 +25,8 @@ def moment(elapsed_s: float, events: int, events_per_s: float) -> Moment:
     return Moment("s", 1, elapsed_s, 100.0, 1.0, virtual=True, rows=[row])
 
 
-def test_slices_that_follow_each_other_are_shown_as_one_run() -> None:
-    seen = Seen()
+def test_slices_that_follow_each_other_are_shown_as_one_run(watcher) -> None:
+    seen = watcher()
     told = shard_run.InSlices(seen, 4)
 
     told.show(moment(50.0, 5, 2.0))
@@ -56,7 +43,7 @@ def test_slices_that_follow_each_other_are_shown_as_one_run() -> None:
     ]
 
 
-def test_a_shard_in_which_nobody_lives_is_over_at_once(tmp_path: Path) -> None:
+def test_a_shard_in_which_nobody_lives_is_over_at_once(tmp_path: Path, watcher) -> None:
     path = tmp_path / "one.yaml"
     path.write_text("description: One.\nhours: 0.01\nfleet: {zigbee2mqtt: 3}\n")
     scenario, began = load(str(path)), []
@@ -66,7 +53,7 @@ def test_a_shard_in_which_nobody_lives_is_over_at_once(tmp_path: Path) -> None:
             Job(scenario, 7, Shard(index, 4), journal=True),
             tmp_path,
             tmp_path,
-            watch=Seen(),
+            watch=watcher(),
             built=lambda: began.append(1),
         )
         for index in range(4)

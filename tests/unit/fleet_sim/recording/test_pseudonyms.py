@@ -1,13 +1,14 @@
 """Stand-ins: of the same shape, one for each original, and the same in every way of writing it."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fleet_sim.recording.pseudonyms import Pseudonyms
 
 NAMES = Pseudonyms(b"a key of nobody")
-RUNS = st.text("abcdefghijklmnopqrstuvwxyzABCDEFXYZ0123456789", min_size=1, max_size=40)
+RUNS = st.text("abcdefghijklmnopqrstuvwxyzABCDEFXYZ0123456789", min_size=1, max_size=64)
+HEX = st.text("0123456789abcdef", min_size=1, max_size=64)
 
 
 def shape(text: str) -> str:
@@ -35,13 +36,29 @@ def test_every_eight_digit_serial_is_one_serial_in_both(number: int) -> None:
     assert len(str(NAMES.number(number))) == len(str(number))
 
 
-@given(RUNS)
+@given(RUNS | HEX)
+@example("f" * 54)
+@example("ffd93f16" * 8)
 def test_a_stand_in_has_the_shape_of_the_original(run: str) -> None:
     found = NAMES.of(run)
 
     assert len(found) == len(run)
     is_hex = set(run.lower()) <= set("0123456789abcdefx") and not run.isdigit()
     assert is_hex or shape(found) == shape(run)
+
+
+@given(st.text("0123456789abcdef", min_size=54, max_size=64))
+def test_a_digest_keeps_its_length_whatever_it_is_in_decimal(digest: str) -> None:
+    found = NAMES.of(digest)
+
+    assert len(found) == len(digest)
+    assert set(found) <= set("0123456789abcdef")
+    assert NAMES.of(digest.upper()) == found.upper()
+
+
+@given(HEX, HEX)
+def test_two_numbers_in_hexadecimal_never_share_a_stand_in(one: str, other: str) -> None:
+    assert (NAMES.of(one) == NAMES.of(other)) == (one == other)
 
 
 @given(RUNS, RUNS)

@@ -63,6 +63,37 @@ def test_batteries_links_and_first_reports_are_no_deeds(changes: dict[str, Any])
     assert (seen.device, seen.moved) == ("a", False)
 
 
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        (1, {}),
+        ("doorfleet.lock.changed.v1", {"changes": [1]}),
+        ("doorfleet.lock.changed.v1", {"changes": {"x": 1}}),
+        ("doorfleet.lock.changed.v1", {"changes": {"x": {"received_at_ms": "x"}}}),
+        ("doorfleet.lock.changed.v1", {"changes": {"x": {"received_at_ms": [1]}}}),
+        ("doorfleet.lock.happened.v1", {"received_at_ms": "x"}),
+        ("doorfleet.lock.happened.v1", {"device": ["a"]}),
+        ("doorfleet.lock.happened.v1", {"vendor": None}),
+    ],
+)
+def test_what_only_stands_where_an_event_should_shows_nothing(
+    kind: Any, data: dict[str, Any]
+) -> None:
+    said = event("a", MONDAY_MS, {})
+    own = {"vendor": "nuki", "device": "a", **data}
+
+    found = deeds(sightings([{**said, "payload": {"type": kind, "data": own}}, used(MONDAY_MS)]))
+
+    assert [(each.device, each.at_ms) for each in found] == [("a", MONDAY_MS)]
+
+
+def test_an_event_that_nobody_timed_is_as_old_as_its_line() -> None:
+    said = event("a", MONDAY_MS, {"lock_state": ("Locked", "Unlocked")})
+    said["payload"]["data"]["changes"]["lock_state"]["received_at_ms"] = None
+
+    assert [each.at_ms for each in sightings([{**said, "at_ms": 5}])] == [MONDAY_MS + 5]
+
+
 def frame(at_ms: int, topic: str, payload: Any, **more: Any) -> dict[str, Any]:
     return {"at_ms": at_ms, "transport": "mqtt", "topic": topic, "payload": payload, **more}
 
@@ -151,6 +182,17 @@ def test_a_week_gives_a_csv_of_a_week_that_check_accepts(tmp_path: Path) -> None
 
 def test_a_recording_that_shows_no_device_makes_no_scenario() -> None:
     assert rhythm.derive([], {"nuki": 12.0}) is None
+
+
+def test_a_vendor_whose_simulated_devices_do_nothing_has_the_pace_of_life(tmp_path: Path) -> None:
+    found = rhythm.derive(busy(1, {8: 4}), {"nuki": 0.0}, UTC)
+    assert found is not None
+
+    (text,) = rhythm.scenario(found, "day", "day.jsonl").values()
+
+    (tmp_path / "day.yaml").write_text(text)
+    assert found.vendors["nuki"].pace == 1.0
+    assert scenario.load(tmp_path / "day.yaml").fleet["nuki"] == 2
 
 
 def test_devices_that_nobody_used_are_there_and_rest(tmp_path: Path) -> None:

@@ -114,6 +114,19 @@ def test_keys_that_nobody_knows_go_and_can_be_kept() -> None:
     assert "Schmidts Kamin" in SCRUBBER.unknown_keys
 
 
+def test_fields_of_a_line_that_nobody_knows_name_nobody() -> None:
+    line = {"at_ms": 1, "transport": "http", "method": "GET", "path": "/a", "note": "x", "qos": 1}
+
+    made = SCRUBBER.record({**line, "Oma Erna": 1, "topic": "a", "payload": "1"})
+    other = SCRUBBER.record({**line, "Oma Erna": 1, "payload_hex": "31", "payload": "1"})
+
+    assert {"Oma", "Erna"} & runs(json.dumps(made)) == set()
+    instead = SCRUBBER.text("Oma Erna")
+    assert list(made) == [*line, instead, "topic", "payload"]
+    assert list(other) == [*line, instead, "payload_hex", "payload"]
+    assert "Oma Erna" in SCRUBBER.unknown_keys
+
+
 def test_a_packet_of_a_panel_stays_one_and_names_nobody() -> None:
     packet = bytes.fromhex("17b0000078372a186a0000000101030022e85d002026010112000006" + "00" * 36)
 

@@ -30,6 +30,25 @@ def test_a_scale_ends_at_a_round_number(highest, top) -> None:
     assert linear([highest, None, 0]).top == pytest.approx(top)
 
 
+def test_a_scale_ends_somewhere_where_a_sum_of_floats_is_a_little_more_than_round() -> None:
+    assert linear([10_000.000000000005]).top == pytest.approx(10_000)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (950, "950"),
+        (999.4, "999"),
+        (999.6, "1k"),
+        (1234, "1.23k"),
+        (999_400, "999k"),
+        (999_600, "1M"),
+    ],
+)
+def test_a_number_for_an_axis_has_the_unit_of_what_it_is_rounded_to(value, said) -> None:
+    assert words.short(value) == said
+
+
 def test_a_logarithmic_scale_has_a_place_for_nothing() -> None:
     scale = logarithmic([0.0, 4.0, 230.0])
 

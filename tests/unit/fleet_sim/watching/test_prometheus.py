@@ -3,11 +3,10 @@
 import re
 
 import pytest
+from prometheus_client import parser
 
 from fleet_sim.meter import Moment, Row
 from fleet_sim.watching.prometheus import LE_MS, VENDOR_METRICS, text_of
-
-parser = pytest.importorskip("prometheus_client.parser")
 
 
 def samples(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:

@@ -70,6 +70,10 @@ def test_gaps_are_gaps_where_they_are_wanted() -> None:
         ("weekday,hour,count\nmoonday,8,1\n", "line 2: weekday is 'moonday'; write monday to"),
         ("timestamp\n2026-13-01\n", "line 2: timestamp is '2026-13-01'; write it like 2026-02-14"),
         ("timestamp\n2026-01-05\nsoon\n", "line 3: timestamp is 'soon'; write it like"),
+        (
+            f"hour,count\n8,{'9' * 200_000}\n",
+            "line 2: field larger than field limit (131072); write",
+        ),
     ],
 )
 def test_a_mistake_names_its_line_and_its_remedy(text: str, said: str) -> None:

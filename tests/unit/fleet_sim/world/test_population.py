@@ -88,6 +88,10 @@ def test_cut_down_it_keeps_its_groups() -> None:
         ({"radio": {"late": "130%"}}, "fleet[0].radio.late: input should be less than or equal"),
         ({"model": "9"}, "fleet[0]: nuki has no models to choose; remove model"),
         ({"vendor": "zigbee2mqtt", "firmware": "9"}, "fleet[0]: zigbee2mqtt tells no firmware"),
+        (
+            {"vendor": "uhppote", "firmware": "v8.92"},
+            "fleet[0]: uhppote takes no firmware 'v8.92'; write it like 8.92: at most two digits",
+        ),
         ({"drift_ms_per_day": 9}, "fleet[0]: nuki tells no time, so no clock of it can drift; rem"),
         ({"sight": "x"}, "fleet[0].sight: unknown key (got x); did you mean site?"),
     ],
@@ -115,6 +119,13 @@ def test_a_mistake_in_a_group(tmp_path: Path, group: dict[str, Any], said: str) 
             "weather.storms[0].site: no device is at x; known are north",
         ),
         ({"rollouts": [{"at": 0, "vendor": "tedee", "to": "1"}]}, "rollouts[0].vendor: no tedee"),
+        (
+            {
+                "fleet": {"uhppote": 1},
+                "rollouts": [{"at": 0, "vendor": "uhppote", "to": "1008.92"}],
+            },
+            "rollouts[0]: uhppote takes no firmware '1008.92'; write it like 8.92: at most two",
+        ),
         ({"deliveries": {"vendors": ["tedee"]}}, "deliveries.vendors[0]: no tedee in the fleet"),
         ({"deliveries": {"place_min": 9, "place_max": 1}}, "deliveries: place_max is below"),
         ({"deliveries": {"per_dya": 9}}, "deliveries.per_dya: unknown key (got 9); did you mean"),

@@ -9,7 +9,7 @@ import pytest
 
 from devices.errors import ConfigError
 from vendors.http import HttpReply, HttpRequest
-from vendors.nuki.bridge import auth
+from vendors.nuki.bridge import auth, simulator
 from vendors.nuki.bridge.lock import Lock
 from vendors.nuki.bridge.simulator import Bridge, fleet, gateway_settings
 from vendors.sim import Addresses, FleetSpec, HubEffects, Webhook
@@ -420,3 +420,14 @@ def test_the_gateway_is_told_of_every_bridge() -> None:
 def test_a_wrong_option_is_named(options: dict[str, object], text: str) -> None:
     with pytest.raises(ConfigError, match=text):
         fleet(FleetSpec(1, "nuki_bridge", EPOCH_MS, options), lambda _: Random(1))
+
+
+def test_options_are_checked_once_and_not_for_every_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    checks: list[FleetSpec] = []
+    check = simulator._options  # noqa: SLF001 -- how often it is called is what counts
+    monkeypatch.setattr(simulator, "_options", lambda spec: checks.append(spec) or check(spec))
+
+    locks = fleet(FleetSpec(40, "nuki_bridge", EPOCH_MS, {"locks_per_bridge": 4}), Random)
+
+    assert len({id(lock.hub) for lock in locks}) == 10
+    assert len(checks) == 1

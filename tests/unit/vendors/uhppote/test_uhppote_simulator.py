@@ -237,3 +237,20 @@ def test_options_that_cannot_be_are_refused_by_name(options):
 def test_a_fault_that_is_none_is_refused():
     with pytest.raises(KeyError, match="no_such"):
         panel_of().act("fault:no_such", NOW_MS)
+
+
+@pytest.mark.parametrize("version", ["v8.92", "8.9.2", "1008.92", "8.921", "new", "8."])
+def test_a_version_without_a_form_on_the_wire_is_refused(version: str) -> None:
+    (panel,) = simulator.fleet(FleetSpec(1, "uhppote", NOW_MS, {}), lambda _: Random(5))
+
+    with pytest.raises(ValueError, match=r"write it like 8\.92"):
+        panel.act(f"firmware:{version}", NOW_MS)
+
+
+@pytest.mark.parametrize(("version", "told"), [("8.92", b"\x08\x92"), ("12", b"\x12\x00")])
+def test_a_version_is_told_as_two_bytes(version: str, told: bytes) -> None:
+    (panel,) = simulator.fleet(FleetSpec(1, "uhppote", NOW_MS, {}), lambda _: Random(5))
+
+    panel.act(f"firmware:{version}", NOW_MS)
+
+    assert panel.memory.firmware == told

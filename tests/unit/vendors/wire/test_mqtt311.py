@@ -195,3 +195,8 @@ def test_a_publish_without_a_form_is_refused_without_its_packet_too(
 ) -> None:
     with pytest.raises(mqtt311.MalformedPacketError):
         mqtt311.encode_publish(topic, b"", qos, packet_id=packet_id)
+
+
+def test_nothing_at_qos_0_is_sent_again() -> None:
+    with pytest.raises(mqtt311.MalformedPacketError, match="DUP on a QoS 0 message"):
+        mqtt311.encode_publish("door/1", b"", duplicate=True)

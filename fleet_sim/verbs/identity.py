@@ -18,7 +18,7 @@ _IDENTITY: Final = {
 }
 
 
-def identity(sub: "argparse._ActionsContainer") -> None:
+def arguments(sub: "argparse._ActionsContainer") -> None:
     """The options of who we are to the broker."""
     for name, what in _IDENTITY.items():
         flag = "--" + name.replace("_", "-")
