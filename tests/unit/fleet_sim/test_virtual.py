@@ -282,7 +282,7 @@ def test_a_run_is_a_function_of_scenario_and_seed(tmp_path: Path) -> None:
 
 
 def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(virtual, "RAM", tmp_path)
+    monkeypatch.setattr(virtual, "_RAM", tmp_path)
 
     virtual.run(scenario(vendors=("ratgdo",)), seed=3)
 
