@@ -1,16 +1,17 @@
-"""One act of a scenario: a fault, for a while, at a share of one vendor's devices."""
+"""One act of a scenario: a fault, for a while, at a share of one vendor's devices, or at all."""
 
 from collections.abc import Mapping
 from typing import Final, Self
 
 from pydantic import Field, model_validator
 
-from fleet_sim.faults import FAULTS, Fault
-from fleet_sim.faults import parameters as parameters_of
+from fleet_sim.faults import FAULTS, Fault, Strikes, make
 from fleet_sim.world.fields import Seconds, Share, Site, Strict, Vendor, known
 from fleet_sim.world.population import module_of
 
 _OWN: Final = "fault:"
+#: What strikes some devices and not others; the rest is one thing, and strikes it whole.
+_OF_SOME: Final = (Strikes.LINK, Strikes.DEVICE)
 
 
 class Act(Strict):
@@ -18,26 +19,31 @@ class Act(Strict):
 
     at_s: Seconds = Field(alias="at", ge=0, description="When it begins, from the start.")
     for_s: Seconds = Field(alias="for", gt=0, description="How long it lasts.")
-    vendor: Vendor = Field(description="Whose devices.")
-    fault: str = Field(description="Of any link, or of this vendor's devices.")
+    vendor: Vendor | None = Field(
+        default=None, description="Whose devices, sessions or cell; none for what strikes all."
+    )
+    fault: str = Field(description="Of the catalogue, or of this vendor's devices.")
     share: Share = Field(default=1.0, gt=0, description="The part of the devices it strikes.")
     site: Site | None = Field(default=None, description="Where; everywhere if it does not say.")
-    parameters: Mapping[str, float | int] = Field(default={}, description="The fault's own.")
+    settings: Mapping[str, bool | int | float | str] = Field(
+        default={}, description="The fault's own."
+    )
 
     @model_validator(mode="after")
     def _a_fault_that_exists(self) -> Self:
-        own = own_faults(self.vendor)
+        own = {} if self.vendor is None else own_faults(self.vendor)
         name = self.fault.removeprefix(_OWN)
         known(name, own if self.fault.startswith(_OWN) else {*FAULTS, *own}, "fault")
-        takes = {} if self.own else parameters_of(name)
-        for parameter, value in self.parameters.items():
-            if parameter not in takes:
-                hint = f"it takes {', '.join(takes)}" if takes else "it takes none"
-                raise ValueError(f"{name} has no parameter {parameter!r}; {hint}")
-            whole = takes[parameter] is int
-            if value <= 0 or (whole and not isinstance(value, int)):
-                number = "a whole number" if whole else "a number"
-                raise ValueError(f"parameter {parameter} is {value!r}; write {number} above 0")
+        if self.own is None:
+            make(name, self.settings)
+        elif self.settings:
+            raise ValueError(f"{name} has no settings; leave them away")
+        if self.strikes is Strikes.GATEWAY and self.vendor is not None:
+            raise ValueError(f"{name} strikes all vendors alike; leave `vendor` away")
+        if self.strikes is not Strikes.GATEWAY and self.vendor is None:
+            raise ValueError(f"{name} strikes one vendor; say which, with `vendor`")
+        if self.strikes not in _OF_SOME and (self.share, self.site) != (1.0, None):
+            raise ValueError(f"{name} strikes it whole; leave `share` and `site` away")
         return self
 
     @property
@@ -47,18 +53,35 @@ class Act(Strict):
 
     @property
     def own(self) -> str | None:
-        """The vendor's own name for it; None for a fault of the link."""
+        """The vendor's own name for it; None for a fault of the catalogue."""
         name = self.fault.removeprefix(_OWN)
         return None if self.fault in FAULTS else name
+
+    @property
+    def strikes(self) -> Strikes:
+        """What it strikes."""
+        return Strikes.DEVICE if self.own is not None else FAULTS[self.fault].strikes
+
+    @property
+    def whom(self) -> str:
+        """Whom it strikes, for people."""
+        if self.strikes not in _OF_SOME:
+            return self.vendor or "everybody"
+        return f"all of {self.vendor}" if self.share == 1 else f"{self.share:.0%} of {self.vendor}"
 
     @property
     def says_again(self) -> bool:
         """Whether devices repeat what they have told."""
         return self.own is None and self.make().rate_factor > 1
 
+    @property
+    def late_ms(self) -> int:
+        """How late the latest of what it delays can come."""
+        return self.make().late_ms if self.own is None else 0
+
     def make(self) -> Fault:
-        """The link's fault."""
-        return FAULTS[self.fault][0](**self.parameters)
+        """The fault of the catalogue."""
+        return make(self.fault, self.settings)
 
 
 def own_faults(vendor: str) -> Mapping[str, str]:

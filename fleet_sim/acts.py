@@ -3,13 +3,17 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from fleet_sim.chance import stream
+from fleet_sim.faults import Strikes
+from fleet_sim.ground import Ground
 from fleet_sim.scenario import Act, Scenario
 from fleet_sim.unit import Unit
 
 Cue = tuple[float, Callable[[], None]]
+
+_OF_DEVICES: Final = (Strikes.LINK, Strikes.DEVICE)
 
 
 class Resident(NamedTuple):
@@ -21,7 +25,11 @@ class Resident(NamedTuple):
 
 
 def cues(
-    scenario: Scenario, seed: int, units: Sequence[Unit], residents: Iterable[Resident] = ()
+    scenario: Scenario,
+    seed: int,
+    units: Sequence[Unit],
+    residents: Iterable[Resident] = (),
+    ground: Ground | None = None,
 ) -> list[Cue]:
     """Beginning and end of each act, by the second from the start; ends before beginnings.
 
@@ -30,15 +38,23 @@ def cues(
         seed: of all chance.
         units: the devices of this process.
         residents: the same with their numbers and sites; absent, they are all there are.
+        ground: what else can fail; without it, acts that strike no device strike nothing.
     """
     if not scenario.acts:
         return []
     here = list(residents or _all_there_are(units))
     planned: list[tuple[float, int, Callable[[], None]]] = []
     for number, act in enumerate(scenario.acts):
+        if act.strikes not in _OF_DEVICES:
+            if ground is not None:
+                planned += [
+                    (act.at_s, 1, partial(ground.begin, act)),
+                    (act.until_s, 0, partial(ground.end, act)),
+                ]
+            continue
         firsts = (
             numbers.start
-            for numbers, group in scenario.groups(act.vendor)
+            for numbers, group in scenario.groups(act.vendor or "")
             if act.site in (None, group.site)
         )
         chosen = struck(act, f"{number}", seed, here, first=next(firsts, 1))
@@ -54,10 +70,9 @@ def announcements(scenario: Scenario, hurry: float) -> list[tuple[float, str]]:
     found = []
     for act in scenario.acts:
         at_s, until_s = act.at_s / hurry, act.until_s / hurry
-        who = f"all of {act.vendor}" if act.share == 1 else f"{act.share:.0%} of {act.vendor}"
         found += [
-            (at_s, f"{at_s:.0f} s: {who}: {act.fault} begins"),
-            (until_s, f"{until_s:.0f} s: {who}: {act.fault} is over"),
+            (at_s, f"{at_s:.0f} s: {act.whom}: {act.fault} begins"),
+            (until_s, f"{until_s:.0f} s: {act.whom}: {act.fault} is over"),
         ]
     return sorted(found)
 

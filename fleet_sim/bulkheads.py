@@ -19,7 +19,7 @@ from fleet_sim.scenario import Scenario
 
 #: Of every vendor; and of servers, and of those with TLS, besides.
 FAULTS: Final = ("hang", "flood")
-OF_SERVERS: Final = ("error_answers",)
+OF_SERVERS: Final = ("server_error",)
 OF_TLS: Final = ("bad_certificate",)
 #: Everybody is well for so long, and the first part of it is not looked at.
 BASELINE_S: Final = 20.0
@@ -53,9 +53,9 @@ def scenario(options: Options) -> Scenario:
     acts, at_s = [], BASELINE_S
     for vendor in options.vendors:
         for fault in faults_of(vendor):
-            parameters = {"rate_factor": _FLOOD_FACTOR} if fault == "flood" else {}
+            settings = {"rate_factor": _FLOOD_FACTOR} if fault == "flood" else {}
             act = {"at": at_s, "for": options.fault_s, "vendor": vendor, "fault": fault}
-            acts.append({**act, "parameters": parameters})
+            acts.append({**act, "settings": settings})
             at_s += options.fault_s + options.rest_s
     return Scenario.model_validate(
         {
@@ -91,7 +91,7 @@ def judge(played: wire_run.Played) -> dict[str, Any]:
         if (found := slowed(figures)) is not None:
             problems.append(f"{vendor}: {found[0]} while others failed{found[1]}")
     for act in played.scenario.acts:
-        hurt = _slowed_in(played, act.vendor, act.at_s, act.until_s)
+        hurt = _slowed_in(played, str(act.vendor), act.at_s, act.until_s)
         turns.append(
             {"vendor": act.vendor, "fault": act.fault, "at_s": act.at_s, "until_s": act.until_s}
             | {"p99_ms": hurt}

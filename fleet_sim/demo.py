@@ -52,14 +52,14 @@ def scenario(options: Options) -> Scenario:
     """What is played."""
     share, rest = divmod(options.devices, len(options.vendors))
 
-    def act(fault: str, window: tuple[float, float], **parameters: float) -> dict[str, Any]:
+    def act(fault: str, window: tuple[float, float], **settings: float) -> dict[str, Any]:
         begin_s, end_s = (round(part * options.seconds, 1) for part in window)
         return {
             "at": begin_s,
             "for": end_s - begin_s,
             "vendor": options.broken,
             "fault": fault,
-            "parameters": parameters,
+            "settings": settings,
         }
 
     return Scenario.model_validate(
@@ -88,7 +88,7 @@ async def run(options: Options, watch: Watch) -> dict[str, Any]:
 def judge(played: wire_run.Played) -> dict[str, Any]:
     """Hold everything against everything."""
     tallies = played.ledger.close(newest_owed=played.settled)
-    broken = played.scenario.acts[0].vendor
+    broken = str(played.scenario.acts[0].vendor)
     vendors = {
         vendor: _figures(tallies[vendor], played, vendor) for vendor in played.scenario.fleet
     }

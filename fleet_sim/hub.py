@@ -79,8 +79,8 @@ class HubUnit:
     def fault_at(self, device: str = "") -> Fault | None:
         """What strikes a message of this device; of the hub's own, what strikes all devices."""
         if device in self.units:
-            return self.units[device].fault
-        faults = {unit.fault for unit in self.units.values()}
+            return self.units[device].harm()
+        faults = {unit.harm() for unit in self.units.values()}
         return faults.pop() if len(faults) == 1 else None
 
     # --- what happens to it -------------------------------------------------------------------
@@ -109,8 +109,8 @@ class HubUnit:
         fault = self.fault_at()
         if fault is not None and fault.deaf:
             await asyncio.Event().wait()  # whoever asks gives up
-        if fault is not None and fault.refusal is not None:
-            return fault.refusal
+        if fault is not None and (refusal := fault.refuse(request, self.rng)) is not None:
+            return refusal
         effects = self.hub.receive(request, self._now())
         self.apply(effects)
         answer = effects.answer
@@ -119,8 +119,8 @@ class HubUnit:
         fault = self.fault_at(effects.about)
         delay_ms = answer.delay_ms
         if fault is not None:
-            if fault.refusal is not None:
-                return fault.refusal
+            if (refusal := fault.refuse(request, self.rng)) is not None:
+                return refusal
             arrivals = fault.strike(answer, self.rng)
             if not arrivals:
                 await asyncio.Event().wait()
@@ -135,8 +135,8 @@ class HubUnit:
     def opened(self, peer: str, request: HttpRequest) -> HttpReply | None:
         """Somebody opens a WebSocket that the outlet calls `peer`; the answer, if it is a no."""
         fault = self.fault_at()
-        if fault is not None and fault.refusal is not None:
-            return fault.refusal
+        if fault is not None and (refusal := fault.refuse(request, self.rng)) is not None:
+            return refusal
         effects = self.hub.receive(WsOpen(peer, request), self._now())
         self.apply(effects)
         return effects.answer

@@ -97,8 +97,10 @@ class Watch(Protocol):
 
 
 def struck(scenario: Scenario, at_s: float) -> dict[str, str]:
-    """By vendor, the fault that its devices suffer from at this second of the scenario."""
-    return {act.vendor: act.fault for act in scenario.acts if act.at_s <= at_s < act.until_s}
+    """By vendor, the fault that it suffers from at this second of the scenario."""
+    now = [act for act in scenario.acts if act.at_s <= at_s < act.until_s]
+    of_all = {vendor: act.fault for act in now if act.vendor is None for vendor in scenario.fleet}
+    return of_all | {act.vendor: act.fault for act in now if act.vendor is not None}
 
 
 class Meter:

@@ -61,7 +61,7 @@ def acts(scenario: Scenario) -> list[dict[str, Any]]:
             "vendor": act.vendor,
             "fault": act.fault,
             "share": act.share,
-            **act.parameters,
+            **act.settings,
         }
         for act in scenario.acts
     ]

@@ -27,6 +27,7 @@ from pydantic import Field, ValidationError, model_validator
 from devices.errors import ConfigError
 from fleet_sim import scenario_file
 from fleet_sim.act import Act, own_faults
+from fleet_sim.faults import Strikes
 from fleet_sim.scenario_file import folder, names
 from fleet_sim.world.battery import Batteries
 from fleet_sim.world.delivery import Deliveries
@@ -118,8 +119,8 @@ class Scenario(Strict):
             for other in range(number):
                 if _clash(self.acts[other], act):
                     yield (
-                        f"acts[{number}]: overlaps acts[{other}]; a link of {act.vendor} fails in"
-                        " one way at a time, so begin when the other is over"
+                        f"acts[{number}]: overlaps acts[{other}]; {act.whom} fails in one way at a"
+                        " time, so begin when the other is over"
                     )
 
     def _too_late(self) -> Iterator[str]:
@@ -144,7 +145,8 @@ class Scenario(Strict):
         }
         for what, each in named.items():
             for number, one in enumerate(each):
-                yield f"{what}s[{number}].vendor", one.vendor, f"the {what}"
+                if one.vendor is not None:
+                    yield f"{what}s[{number}].vendor", one.vendor, f"the {what}"
         for key, vendors in (("options", self.options), ("gateway", self.gateway)):
             for vendor in vendors:
                 yield f"{key}.{vendor}", vendor, "this"
@@ -192,7 +194,7 @@ class Scenario(Strict):
             for key, unit_s in _POLLS.items()
             if isinstance(told.get(key), int | float)
         ]
-        waits_s += [act.parameters.get("latency_ms", 0) / 1000 for act in self.acts]
+        waits_s += [act.late_ms / 1000 for act in self.acts]
         radios = [self.radio, *(group.radio for group in self.fleet.groups)]
         radios += [storm.radio for storm in self.storms]
         waits_s += [radio.late_ms / 1000 for radio in radios if radio.late]
@@ -217,9 +219,14 @@ class Scenario(Strict):
 
 def _clash(one: Act, other: Act) -> bool:
     together = one.at_s < other.until_s and other.at_s < one.until_s
-    same = one.vendor == other.vendor and (one.own == other.own)
+    same = _struck_by(one) == _struck_by(other)
     apart = None not in (one.site, other.site) and one.site != other.site
     return together and same and not apart
+
+
+def _struck_by(act: Act) -> tuple[str | None, str | None]:
+    """What fails in one way at a time: a vendor's links, or what has a fault of its own name."""
+    return act.vendor, None if act.strikes is Strikes.LINK else act.fault.removeprefix("fault:")
 
 
 def load(path: str | Path) -> Scenario:

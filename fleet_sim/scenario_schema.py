@@ -12,7 +12,7 @@ from typing import Any, Final
 import orjson
 
 from fleet_sim.act import own_faults
-from fleet_sim.faults import FAULTS, parameters
+from fleet_sim.faults import FAULTS, Kind, Setting
 from fleet_sim.scenario import Scenario
 from fleet_sim.world.fields import A_VENDOR
 from fleet_sim.world.population import habits, of_one
@@ -21,7 +21,12 @@ from vendors import registry
 
 Node = dict[str, Any]
 
-_KINDS: Final[Mapping[type, str]] = {int: "integer", float: "number"}
+_KINDS: Final[Mapping[type, str]] = {
+    int: "integer",
+    float: "number",
+    bool: "boolean",
+    str: "string",
+}
 
 
 def schema(vendors: Iterable[str]) -> Node:
@@ -50,7 +55,7 @@ def schema(vendors: Iterable[str]) -> Node:
     parts["Group"]["allOf"] = [_if("vendor", name, _of_group(name)) for name in names]
     parts["Act"]["allOf"] = [
         *(_if("vendor", name, {"fault": _faults(name)}) for name in names),
-        *(_if("fault", name, {"parameters": _parameters(name)}) for name in sorted(FAULTS)),
+        *(_if("fault", name, {"settings": _told(FAULTS[name])}) for name in sorted(FAULTS)),
     ]
     return document
 
@@ -88,23 +93,29 @@ def _faults(vendor: str) -> Node:
     """Every fault that its devices may have, each with its line."""
     own = own_faults(vendor)
     lines = {
-        **{name: what for name, (_, what) in FAULTS.items()},
+        **{name: kind.what for name, kind in FAULTS.items()},
         **own,
         **{f"fault:{name}": what for name, what in own.items()},
     }
     return {"enum": list(lines), "enumDescriptions": list(lines.values())}
 
 
-def _parameters(fault: str) -> Node:
-    takes = {
-        name: {"type": _KINDS[kind], "exclusiveMinimum": 0}
-        for name, kind in parameters(fault).items()
+def _told(kind: Kind) -> Node:
+    takes = {name: _setting(setting) for name, setting in kind.settings.items()}
+    return {"properties": takes, "propertyNames": {"enum": list(takes)}}
+
+
+def _setting(setting: Setting) -> Node:
+    unit = f" ({setting.unit})" if setting.unit else ""
+    node: Node = {
+        "type": _KINDS[setting.type],
+        "default": setting.default,
+        "description": f"{setting.about}{unit}",
     }
-    return (
-        {"properties": takes, "propertyNames": {"enum": list(takes)}}
-        if takes
-        else {"maxProperties": 0}
-    )
+    if setting.type in (int, float):
+        low = {"exclusiveMinimum": 0} if setting.least is None else {"minimum": setting.least}
+        node |= low | ({"maximum": 1} if setting.unit == "share" else {})
+    return node
 
 
 def _settings(vendor: str) -> Node:

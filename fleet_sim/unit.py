@@ -2,10 +2,11 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Final, Protocol
 
 from fleet_sim.chance import stream
-from fleet_sim.faults import Fault
+from fleet_sim.faults import Fault, Spell
 from fleet_sim.fleet import Population
 from fleet_sim.habits import Habits, Manner, manner_of
 from fleet_sim.journal import Journal
@@ -129,6 +130,7 @@ class Unit:
         "_lines",
         "_rng",
         "_sent",
+        "_spell",
         "_wake_ms",
         "answer",
         "away",
@@ -157,6 +159,7 @@ class Unit:
         people = stream(fleet.seed, f"people/{self.name}")
         self.habits = Habits(manner or manner_of(population.module), people)
         self.fault: Fault | None = None
+        self._spell: Spell | None = None
         self.link: Link | None = None
         self.behind: Behind | None = None
         #: While it has no power or boots: what is to be done when it is back; None: it is there.
@@ -218,7 +221,7 @@ class Unit:
             effects: what came of it.
             did: what was done, as the journal calls it.
         """
-        fault, now_ms = self.fault, self.fleet.now_ms()
+        fault, now_ms = self.harm(), self.fleet.now_ms()
         journal = self.fleet.journal
         if journal is not None:
             noted = journal.note(int(now_ms), self.name, self._lines + 1, did, effects)
@@ -226,7 +229,7 @@ class Unit:
         if fault is None and self.radio is None and not self._line:
             self._speak(effects, now_ms)
         else:
-            self._struck(effects, now_ms)
+            self._struck(effects, fault, now_ms)
         wake_ms = effects.wake_at_ms
         if wake_ms is not None and wake_ms != self._wake_ms:
             self.fleet.agenda.at(wake_ms, self._wake)
@@ -248,9 +251,9 @@ class Unit:
         if words is not None:
             words.remember(effects, got_out=True)
 
-    def _struck(self, effects: Effects, now_ms: float) -> None:
+    def _struck(self, effects: Effects, fault: Fault | None, now_ms: float) -> None:
         """What becomes of it on a link that is struck, or slow."""
-        fault, ledger = self.fault, self.fleet.ledger
+        ledger = self.fleet.ledger
         sends: list[tuple[int, Message]] = []
         copies = [] if effects.messages else [1]
         for message in effects.messages:
@@ -341,8 +344,20 @@ class Unit:
 
     def received(self, message: Publish | bytes) -> None:
         """Something from the host side."""
-        if self.away is None and (self.fault is None or not self.fault.deaf):
-            self.apply(self.device.receive(message, int(self.fleet.now_ms())), "received")
+        if self.away is not None:
+            return
+        fault = self.harm()
+        if fault is None:
+            self._hear(message)
+        elif not fault.deaf:
+            for delay_ms, each in fault.listen(message, self.rng):
+                if delay_ms:
+                    self.fleet.later(delay_ms, partial(self._hear, each))
+                else:
+                    self._hear(each)
+
+    def _hear(self, message: Publish | bytes) -> None:
+        self.apply(self.device.receive(message, int(self.fleet.now_ms())), "received")
 
     # --- its people ---------------------------------------------------------------------------
 
@@ -381,9 +396,17 @@ class Unit:
 
     # --- what is broken about it --------------------------------------------------------------
 
+    def harm(self) -> Fault | None:
+        """The fault that harms at this moment: one that comes and goes may do so no longer."""
+        fault, spell = self.fault, self._spell
+        if fault is None or spell is None:
+            return fault
+        return fault if spell.harms(fault, self.rng, self.fleet.now_ms()) else None
+
     def strike(self, fault: Fault) -> None:
         """Begin to fail."""
         self.fault = fault
+        self._spell = None if fault.probability >= 1 else Spell()
         self.live()
         if fault.back_ms is not None:
             self.leave()

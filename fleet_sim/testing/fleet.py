@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar, overl
 
 from devices.errors import ConfigError
 from devices.reading import Value
-from fleet_sim.faults import FAULTS, Fault, parameters
+from fleet_sim.faults import FAULTS, Fault, make, name_of
 from fleet_sim.world.population import module_of
 from vendors.sim import Addresses
 
@@ -65,7 +65,7 @@ class Device:
     def fault(self) -> str | None:
         """What its link suffers from, by its name in `FAULTS`; None while it is well."""
         struck = self._unit.fault
-        return next((name for name, (kind, _) in FAULTS.items() if type(struck) is kind), None)
+        return None if struck is None else name_of(struck)
 
     @property
     def struck(self) -> bool:
@@ -85,7 +85,7 @@ class Device:
     @property
     def faults(self) -> Mapping[str, str]:
         """All that `strike` takes, each with a line: those of every link, and this vendor's own."""
-        links = {name: line for name, (_, line) in FAULTS.items()}
+        links = {name: kind.what for name, kind in FAULTS.items()}
         return {**links, **module_of(self.vendor).FAULTS}
 
     def act(self, habit: str) -> None:
@@ -100,10 +100,10 @@ class Device:
         self._hand.call(self._unit.act, habit)
 
     def strike(self, fault: str, **how: float) -> None:
-        """Let it fail: `hang`, `slow` with `latency_ms=300`, or one of its vendor's own faults.
+        """Let it fail: `hang`, `latency` with `latency_ms=300`, or one of its vendor's own faults.
 
         Raises:
-            ConfigError: no such fault, or it takes no such parameter.
+            ConfigError: no such fault, or it takes no such setting.
         """
         __tracebackhide__ = True
         own = fault.removeprefix("fault:")
@@ -111,7 +111,7 @@ class Device:
             self._hand.call(self._unit.strike, _made(fault, how))
         elif own in module_of(self.vendor).FAULTS:
             if how:
-                raise ConfigError((f"{self.vendor}: {own} takes no parameters; leave them away",))
+                raise ConfigError((f"{self.vendor}: {own} takes no settings; leave them away",))
             self._own.add(own)
             self._hand.call(self._unit.act, f"fault:{own}")
         else:
@@ -320,15 +320,10 @@ class Fleet(Mapping[str, Devices]):
 
 def _made(fault: str, how: Mapping[str, float]) -> Fault:
     __tracebackhide__ = True
-    known = parameters(fault)
-    problems = [
-        f"{fault}: no parameter {name!r}; it takes {', '.join(known) or 'none'}"
-        for name in how
-        if name not in known
-    ]
-    if problems:
-        raise ConfigError(tuple(problems))
-    return FAULTS[fault][0](**{name: known[name](value) for name, value in how.items()})
+    try:
+        return make(fault, how)
+    except ValueError as error:
+        raise ConfigError(tuple(f"{fault}: {line}" for line in str(error).splitlines())) from None
 
 
 def _unknown(

@@ -22,7 +22,7 @@ SCENARIO: Final = """\
 hours: {hours}
 fleet: {{ratgdo: {first}, nuki: {count}, uhppote: {count}, tedee: {count}}}
 acts:
-  - {{at: 2m, for: 2m, vendor: nuki, fault: disconnect_storm, share: 0.3}}
+  - {{at: 2m, for: 2m, vendor: nuki, fault: reconnect_storm, share: 0.3}}
   - {{at: 4m, for: 2m, vendor: ratgdo, fault: duplicate, share: 0.5}}
 """
 

@@ -70,7 +70,7 @@ def test_a_variant_keeps_the_laws(benches: dict[str, Bench], variant: str, law: 
 def test_a_bad_hour_of_a_variant_breaks_no_promise(variant: str) -> None:
     acts = [
         {"at": "5m", "for": "8m", "vendor": "meross", "fault": "sign_error", "share": 0.5},
-        {"at": "15m", "for": "8m", "vendor": "meross", "fault": "disconnect_storm"},
+        {"at": "15m", "for": "8m", "vendor": "meross", "fault": "reconnect_storm"},
         {"at": "25m", "for": "8m", "vendor": "meross", "fault": "truncated", "share": 0.5},
         {"at": "35m", "for": "8m", "vendor": "meross", "fault": "epoch_clock", "share": 0.5},
     ]

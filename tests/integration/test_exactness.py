@@ -39,7 +39,7 @@ GATEWAY: Final = {
 def scenario(fleet: Mapping[str, int] = EVERYBODY, hours: float = 0.2, **more: Any) -> Scenario:
     acts = [
         {"at": "2m", "for": "4m", "vendor": vendor, "share": 0.5, "fault": fault}
-        for vendor, fault in (("ratgdo", "disconnect_storm"), ("nuki", "hang"))
+        for vendor, fault in (("ratgdo", "reconnect_storm"), ("nuki", "hang"))
         if vendor in fleet
     ]
     asked = {vendor: GATEWAY[vendor] for vendor in fleet if vendor in GATEWAY}

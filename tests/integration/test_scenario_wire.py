@@ -15,10 +15,10 @@ FLEET = {"nuki": 4, "ratgdo": 4, "uhppote": 2}
 SECONDS = 11.0
 #: Three vendors, each ill in its own way at the same time; every fault has its turn.
 TURNS = (
-    {"nuki": "hang", "ratgdo": "disconnect_storm", "uhppote": "silence"},
-    {"nuki": "malformed", "ratgdo": "duplicate", "uhppote": "slow"},
-    {"nuki": "slow", "ratgdo": "flood", "uhppote": "malformed"},
-    {"nuki": "error_answers", "ratgdo": "bad_certificate", "uhppote": "hang"},
+    {"nuki": "hang", "ratgdo": "reconnect_storm", "uhppote": "silence"},
+    {"nuki": "malformed", "ratgdo": "duplicate", "uhppote": "latency"},
+    {"nuki": "latency", "ratgdo": "flood", "uhppote": "malformed"},
+    {"nuki": "server_error", "ratgdo": "bad_certificate", "uhppote": "hang"},
     {"nuki": "power_cut", "ratgdo": "power_cut", "uhppote": "power_cut"},
 )
 

@@ -45,9 +45,9 @@ class Kit:
         """Let somebody do something at a device: a habit, `fault:<name>` or `heal:<name>`."""
         self._ask("act", device=device, what=what)
 
-    def strike(self, fault: str, **parameters: float) -> None:
+    def strike(self, fault: str, **settings: float) -> None:
         """Let a fault of the link strike every device, until `heal`."""
-        self._ask("strike", fault=fault, parameters=parameters)
+        self._ask("strike", fault=fault, settings=settings)
 
     def heal(self) -> None:
         """End the links' fault."""

@@ -21,7 +21,7 @@ from aiohttp import web
 
 from devices.reading import Value
 from fleet_sim import stage
-from fleet_sim.faults import FAULTS
+from fleet_sim.faults import make
 from fleet_sim.fleet import Population
 from fleet_sim.ledger import Ledger
 from fleet_sim.wire import WireFleet, wall_ms
@@ -76,7 +76,7 @@ class Control:
             case "/act":
                 self._units[body["device"]].act(body["what"])
             case "/strike":
-                fault = FAULTS[body["fault"]][0](**body["parameters"])
+                fault = make(body["fault"], body["settings"])
                 for unit in self._fleet.units:
                     unit.strike(fault)
             case "/heal":

@@ -71,7 +71,7 @@ def test_nothing_happens_before_the_scenario_begins_or_after_its_end(tmp_path: P
 
 def test_acts_strike_devices_without_a_gateway_too(tmp_path: Path) -> None:
     acts = [
-        {"at": "2m", "for": "4m", "vendor": "ratgdo", "fault": "disconnect_storm"},
+        {"at": "2m", "for": "4m", "vendor": "ratgdo", "fault": "reconnect_storm"},
         {"at": "2m", "for": "4m", "vendor": "nuki", "fault": next(iter(_own("nuki")))},
     ]
     AloneRun(scenario(acts=acts), 2, journal=tmp_path / "j").play()

@@ -100,7 +100,7 @@ def test_the_schema_names_every_vendor_that_is_installed(
     assert cli.main(["check", "--schema"]) == cli.OK
 
     schema = json.loads(capsys.readouterr().out)
-    assert schema["$defs"]["Act"]["properties"]["vendor"]["enum"] == list(registry.names())
+    assert schema["$defs"]["Rollout"]["properties"]["vendor"]["enum"] == list(registry.names())
 
 
 def test_every_mistake_is_told_and_the_exit_code_says_so(

@@ -1,15 +1,17 @@
 """What each fault of a link does to one message, and whom an act strikes."""
 
 import asyncio
+import re
 from collections.abc import Callable, Coroutine
+from itertools import groupby
 from random import Random
 from typing import Any, Final
 
 import pytest
 
-from fleet_sim import acts, faults
+from fleet_sim import acts
 from fleet_sim.clock import SimLoop
-from fleet_sim.faults import FAULTS, Fault
+from fleet_sim.faults import FAULTS, Fault, Setting, Spell, make, mqtt, name_of, wire
 from fleet_sim.ledger import Ledger
 from fleet_sim.scenario import Act, Scenario
 from fleet_sim.unit import Unit
@@ -26,25 +28,25 @@ def strike(fault: Fault, message: Message) -> list[tuple[int, Message]]:
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
 @pytest.mark.parametrize("name", FAULTS)
 def test_every_fault_can_strike_every_message(name: str, message: Message) -> None:
-    fault = FAULTS[name][0]()
+    fault = FAULTS[name].make(name, {})
 
     arrivals = strike(fault, message)
 
     assert all(delay_ms >= 0 for delay_ms, _ in arrivals)
     assert all(type(each) is type(message) for _, each in arrivals)
     assert strike(fault, message) == arrivals
-    assert FAULTS[name][1]
+    assert FAULTS[name].what
 
 
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        (faults.Silence(), []),
-        (faults.Hang(), []),
-        (faults.Flood(), [(0, PUBLISH)]),
-        (faults.Duplicate(), [(0, PUBLISH), (0, PUBLISH)]),
-        (faults.Slow(250), [(250, PUBLISH)]),
-        (faults.DisconnectStorm(), [(0, PUBLISH)]),
+        (wire.Silence(), []),
+        (wire.Hang(), []),
+        (wire.Flood(), [(0, PUBLISH)]),
+        (wire.Duplicate(), [(0, PUBLISH), (0, PUBLISH)]),
+        (wire.Latency(latency_ms=250), [(250, PUBLISH)]),
+        (mqtt.ReconnectStorm(), [(0, PUBLISH)]),
         (Fault(), [(0, PUBLISH)]),
     ],
 )
@@ -53,7 +55,7 @@ def test_what_arrives(fault: Fault, said: list[Any]) -> None:
 
 
 def test_a_torn_message_comes_first_and_is_never_kept_by_a_broker() -> None:
-    garbage, truth = strike(faults.Malformed(), PUBLISH)
+    garbage, truth = strike(wire.Malformed(), PUBLISH)
 
     assert truth == (0, PUBLISH)
     assert isinstance(garbage[1], Publish)
@@ -63,15 +65,59 @@ def test_a_torn_message_comes_first_and_is_never_kept_by_a_broker() -> None:
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_what_a_fault_takes_is_what_it_is_made_of(name: str) -> None:
-    kind = FAULTS[name][0]
+    kind = FAULTS[name]
+    given = {each: _another(takes) for each, takes in kind.settings.items()}
 
-    made = kind(**{parameter: type_(3) for parameter, type_ in faults.parameters(name).items()})
+    fault = make(name, given)
 
-    assert all(getattr(made, parameter) == 3 for parameter in faults.parameters(name))
-    assert (kind().deaf, kind().reconnect) == {
-        "hang": (True, True),
-        "disconnect_storm": (False, True),
-    }.get(name, (False, False))
+    assert {each: getattr(fault, each) for each in given} == given
+    assert name_of(fault) == name
+    assert all(takes.about for takes in kind.settings.values())
+    assert kind.what
+    assert kind.seen
+    assert kind.source
+
+
+def _another(takes: Setting) -> Any:
+    if takes.type is bool:
+        return not takes.default
+    if takes.type is str:
+        return takes.default
+    return 0.5 if takes.unit == "share" else takes.type(500)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"late_ms": 5}, "latency has no setting 'late_ms'; it takes latency_ms, probability"),
+        ({"latency_ms": 0}, "setting latency_ms is 0; write a whole number above 0"),
+        ({"latency_ms": 1.5}, "setting latency_ms is 1.5; write a whole number"),
+        ({"latency_ms": True}, "setting latency_ms is True; write a whole number"),
+        ({"stability_ms": -1}, "setting stability_ms is -1; write a whole number of 0 or more"),
+        ({"probability": 2}, "setting probability is 2; write a share above 0, up to 1"),
+    ],
+)
+def test_what_a_fault_does_not_take_is_refused_with_what_it_does(given: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        make("latency", given)
+
+
+def test_what_comes_and_goes_stays_as_it_is_for_a_while() -> None:
+    fault, spell, rng = wire.Silence(probability=0.5, stability_ms=100), Spell(), Random(3)
+
+    harms = [spell.harms(fault, rng, at_ms) for at_ms in range(0, 10_000, 10)]
+
+    runs = [len(list(run)) for _, run in groupby(harms)]
+    assert set(harms) == {True, False}
+    assert all(length % 10 == 0 for length in runs)
+
+
+def test_what_always_harms_draws_no_chance() -> None:
+    rng = Random(3)
+    before = rng.getstate()
+
+    assert Spell().harms(wire.Silence(), rng, 0)
+    assert rng.getstate() == before
 
 
 # --- a unit with a link of its own --------------------------------------------------------------
@@ -171,7 +217,7 @@ def lost(unit: Unit) -> int:
 
 
 async def test_what_a_slow_link_carries_is_not_overtaken(unit: Unit, eventually: Any) -> None:
-    unit.strike(faults.Slow(30))
+    unit.strike(wire.Latency(latency_ms=30))
     tell(unit, "a")
     unit.heal()
     unit.fleet.clock_ms = 10.0  # type: ignore[attr-defined]
@@ -189,7 +235,7 @@ async def test_what_a_slow_link_carries_is_not_overtaken(unit: Unit, eventually:
 async def test_a_cut_takes_what_a_slow_link_carried_and_excuses_it(unit: Unit) -> None:
     tell(unit, "a")
     unit.fleet.clock_ms = 50.0  # type: ignore[attr-defined]
-    unit.strike(faults.Slow(30))
+    unit.strike(wire.Latency(latency_ms=30))
     tell(unit, "b")
     unit.cut()
 
@@ -204,7 +250,7 @@ def test_what_is_said_without_a_link_is_not_owed(unit: Unit) -> None:
 
 
 def test_what_silence_swallows_is_not_owed_and_what_comes_after_is(unit: Unit) -> None:
-    unit.strike(faults.Silence())
+    unit.strike(wire.Silence())
     tell(unit, "a")
     unit.heal()
     tell(unit, "b")
@@ -218,7 +264,7 @@ def in_simulated_time(course: Coroutine[Any, Any, None]) -> None:
 
 
 def test_a_hung_device_hears_nothing_and_is_made_to_connect_anew(unit: Unit) -> None:
-    unit.strike(faults.Hang())
+    unit.strike(wire.Hang())
     unit.received(b"hello")
     assert unit.device.heard == 0  # type: ignore[attr-defined]
 

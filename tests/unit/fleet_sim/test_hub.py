@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from fleet_sim import faults
 from fleet_sim.clock import SimLoop
+from fleet_sim.faults import Fault, http, wire
 from fleet_sim.fleet import Agenda
 from fleet_sim.hub import HubUnit, hubs_of
 from fleet_sim.ledger import Ledger
@@ -181,8 +181,8 @@ def test_what_is_planned_comes() -> None:
     play(story)
 
 
-@pytest.mark.parametrize("fault", [faults.Hang(), faults.Silence()])
-def test_a_device_that_is_silent_leaves_its_hub_to_the_others(fault: faults.Fault) -> None:
+@pytest.mark.parametrize("fault", [wire.Hang(), wire.Silence()])
+def test_a_device_that_is_silent_leaves_its_hub_to_the_others(fault: Fault) -> None:
     async def story(host: Host) -> None:
         host.units[0].strike(fault)
         assert (await host.ask("/b")).body == b"/b"
@@ -198,7 +198,7 @@ def test_a_device_that_is_silent_leaves_its_hub_to_the_others(fault: faults.Faul
 def test_a_hub_that_answers_errors_does_nothing_of_what_it_is_asked() -> None:
     async def story(host: Host) -> None:
         for unit in host.units:
-            unit.strike(faults.ErrorAnswers(503))
+            unit.strike(http.ServerError(status=503))
         assert (await host.ask("/a")).status == 503
         assert host.bridge.asked == 0
         for unit in host.units:
@@ -211,7 +211,7 @@ def test_a_hub_that_answers_errors_does_nothing_of_what_it_is_asked() -> None:
 def test_a_torn_answer_takes_the_place_of_the_good_one() -> None:
     async def story(host: Host) -> None:
         for unit in host.units:
-            unit.strike(faults.Malformed())
+            unit.strike(wire.Malformed())
         assert len((await host.ask("/a")).body) >= 65
 
     play(story)
@@ -221,7 +221,7 @@ def test_a_torn_answer_takes_the_place_of_the_good_one() -> None:
 def test_a_bad_certificate_keeps_out_whoever_looks_at_it(tls: bool) -> None:
     async def story(host: Host) -> None:
         for unit in host.units:
-            unit.fault = faults.BadCertificate()
+            unit.fault = http.BadCertificate()
         if not tls:
             assert (await host.ask("/a")).status == 200
             return
@@ -289,7 +289,7 @@ def test_a_flood_repeats_the_last_webhook() -> None:
         await asyncio.sleep(1)
         host.units[0].act("open")
         await asyncio.sleep(1)
-        host.units[0].strike(faults.Flood(20.0))
+        host.units[0].strike(wire.Flood(rate_factor=20.0))
         for at_ms in range(2_000, 12_000, 10):
             host.agenda.run(at_ms)
             await asyncio.sleep(0.01)
@@ -314,7 +314,7 @@ def test_a_flood_does_not_repeat_what_is_otherwise_by_now() -> None:
         host.bridge.listeners = []
         host.units[0].act("open")  # only who asks knows
         await asyncio.sleep(1)
-        host.units[0].strike(faults.Flood(20.0))
+        host.units[0].strike(wire.Flood(rate_factor=20.0))
         for at_ms in range(2_000, 4_000, 10):
             host.agenda.run(at_ms)
             await asyncio.sleep(0.01)
@@ -345,11 +345,11 @@ def test_a_flood_does_not_repeat_what_never_got_out() -> None:
         link = host.hub.link = Broker()  # type: ignore[assignment]
         await asyncio.sleep(1)
         unit = host.units[0]
-        unit.fault = faults.Silence()
+        unit.fault = wire.Silence()
         unit.apply(Effects([Publish("a/mode", b"unheard", retain=True)]), "wake")
         unit.fault = None
         unit.apply(Effects([Publish("a/door", b"heard", retain=True)]), "wake")
-        unit.strike(faults.Flood(20.0))
+        unit.strike(wire.Flood(rate_factor=20.0))
         for at_ms in range(2_000, 12_000, 10):
             host.agenda.run(at_ms)
         assert len(link.taken) > 1
@@ -364,7 +364,7 @@ def test_a_flood_does_not_repeat_what_the_hub_has_said_anew() -> None:
         await asyncio.sleep(1)
         host.units[0].apply(Effects([Publish("a/mode", b"old", retain=True)]), "wake")
         host.hub.apply(HubEffects(messages=[Publish("a/mode", b"new", retain=True)]))
-        host.units[0].strike(faults.Flood(20.0))
+        host.units[0].strike(wire.Flood(rate_factor=20.0))
         for at_ms in range(2_000, 12_000, 10):
             host.agenda.run(at_ms)
         assert link.taken == [b"old", b"new"]
@@ -377,7 +377,7 @@ def test_nobody_uses_a_device_that_is_at_rest_not_even_once_it_is_healed() -> No
         resting, used = host.units
         for unit in host.units:
             unit.live()
-        resting.strike(faults.Silence())
+        resting.strike(wire.Silence())
         resting.rest()
         resting.heal()
 

@@ -8,7 +8,7 @@ import yaml
 
 from devices.errors import ConfigError
 from fleet_sim import scenario
-from fleet_sim.faults import Flood, Slow
+from fleet_sim.faults.wire import Flood, Latency
 from fleet_sim.scenario import Act, Scenario
 
 GOOD = {
@@ -73,15 +73,15 @@ def test_a_file_beats_a_name(write: Any, monkeypatch: pytest.MonkeyPatch) -> Non
     [("90s", 90), ("20m", 1200), ("1h30m", 5400), ("1h0m5s", 3605), (45, 45), (0.5, 0.5)],
 )
 def test_durations(text: Any, seconds: float) -> None:
-    act = Act.model_validate({"at": 0, "for": text, "vendor": "nuki", "fault": "slow"})
+    act = Act.model_validate({"at": 0, "for": text, "vendor": "nuki", "fault": "latency"})
 
     assert act.for_s == seconds
 
 
-def test_a_fault_takes_its_parameters() -> None:
-    slow = {"at": 0, "for": 1, "vendor": "nuki", "fault": "slow", "parameters": {"latency_ms": 7}}
+def test_a_fault_takes_its_settings() -> None:
+    slow = {"at": 0, "for": 1, "vendor": "nuki", "fault": "latency", "settings": {"latency_ms": 7}}
 
-    assert Act.model_validate(slow).make() == Slow(latency_ms=7)
+    assert Act.model_validate(slow).make() == Latency(latency_ms=7)
 
 
 @pytest.mark.parametrize("fault", ["jam_self_heals", "fault:jam_self_heals"])
@@ -132,9 +132,9 @@ def test_a_mistake_names_its_place_value_and_remedy(
         ({"fault": "fault:flood"}, "acts[0]: unknown fault; "),
         ({"share": 2}, "acts[0].share: "),
         ({"sahre": 1}, "acts[0].sahre: unknown key (got 1); did you mean share?"),
-        ({"parameters": {"rate": 3}}, "acts[0]: flood has no parameter 'rate'; it takes rate_f"),
-        ({"parameters": {"rate_factor": -3}}, "acts[0]: parameter rate_factor is -3"),
-        ({"parameters": {"rate_factor": "x"}}, "acts[0].parameters.rate_factor"),
+        ({"settings": {"rate": 3}}, "acts[0]: flood has no setting 'rate'; it takes rate_f"),
+        ({"settings": {"rate_factor": -3}}, "acts[0]: setting rate_factor is -3"),
+        ({"settings": {"rate_factor": "x"}}, "acts[0]: setting rate_factor is 'x'"),
         ({"at": "2h"}, "acts[0]: ends after the 2 hours; begin earlier"),
     ],
 )
@@ -174,8 +174,8 @@ def test_all_mistakes_at_once(write: Any) -> None:
 
     told = problems(path)
 
-    assert len(told) == 6  # three, and the three keys that the second act lacks
-    assert sum("required, but missing; add it" in line for line in told) == 3
+    assert len(told) == 5  # three, and the two keys that the second act lacks
+    assert sum("required, but missing; add it" in line for line in told) == 2
 
 
 @pytest.mark.parametrize(

@@ -75,11 +75,25 @@ def test_faults_are_listed_for_people_and_for_machines(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert cli.main(["faults"]) == cli.OK
-    assert "disconnect_storm" in capsys.readouterr().out
+    assert "reconnect_storm" in capsys.readouterr().out
     assert cli.main(["faults", "--json"]) == cli.OK
     table = json.loads(capsys.readouterr().out)
-    assert {"any link", "ratgdo", "nuki", "uhppote"} <= set(table)
-    assert all(table.values())
+    assert isinstance(table, list)
+    assert {"wire", "mqtt", "http", "vendor"} <= {entry["family"] for entry in table}
+    assert {"ratgdo", "nuki", "uhppote"} <= {entry.get("vendor") for entry in table}
+    assert all(entry["what"] for entry in table)
+
+
+def test_one_fault_has_a_page(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["faults", "latency"]) == cli.OK
+    page = capsys.readouterr().out
+    assert "latency_ms         how late everything is (int, 500 ms)" in page
+    assert "source:" in page
+
+
+def test_a_fault_that_nobody_knows(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["faults", "flod"]) == cli.BAD_INPUT
+    assert "did you mean flood?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -127,7 +127,7 @@ def test_the_line_of_a_vendor_is_as_long_as_the_run_is_far() -> None:
 def test_eleven_vendors_fit_a_terminal(width: int) -> None:
     names = ["zigbee2mqtt", "nuki_bridge", *(f"vendor{n}" for n in range(9))]
     rows = [
-        Row(name, 1500, 1500, "up", "disconnect_storm", 4e3, 3e3, 5, 1234.5, sins={"lost": 12})
+        Row(name, 1500, 1500, "up", "reconnect_storm", 4e3, 3e3, 5, 1234.5, sins={"lost": 12})
         for name in names
     ]
 

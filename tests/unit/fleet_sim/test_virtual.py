@@ -104,14 +104,14 @@ def test_what_the_faults_leave_behind_at_the_gateway() -> None:
         result = virtual.run(scenario(act("nuki", fault), vendors=("nuki",)), seed=5)
         return {**result["cells"]["nuki"], **result["vendors"]["nuki"]}
 
-    usual = cell("slow")
+    usual = cell("latency")
     assert cell("malformed")["dead_letters"] > 10
     assert cell("duplicate")["repeats"] > usual["repeats"] + 10
     assert cell("silence")["events"] < usual["events"]
     assert cell("hang")["events"] < usual["events"]
     assert cell("flood")["events"] > usual["events"] * 2
     assert usual["p99_ms"] >= 500
-    assert cell("disconnect_storm")["repeats"] > usual["repeats"] + 100
+    assert cell("reconnect_storm")["repeats"] > usual["repeats"] + 100
 
 
 # --- a gateway that is broken on purpose ----------------------------------------------------------
@@ -256,8 +256,8 @@ def test_a_run_is_a_function_of_scenario_and_seed(tmp_path: Path) -> None:
         "gateway: {uhppote: {poll_ms: 20000}}\n"
         "acts:\n"
         "  - {at: 5m, for: 5m, vendor: nuki, fault: malformed, share: 0.5}\n"
-        "  - {at: 5m, for: 5m, vendor: ratgdo, fault: disconnect_storm}\n"
-        "  - {at: 5m, for: 5m, vendor: uhppote, fault: slow}\n"
+        "  - {at: 5m, for: 5m, vendor: ratgdo, fault: reconnect_storm}\n"
+        "  - {at: 5m, for: 5m, vendor: uhppote, fault: latency}\n"
     )
 
     def once(seed: int, hash_seed: str) -> dict[str, Any]:

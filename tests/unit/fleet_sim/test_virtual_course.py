@@ -22,8 +22,8 @@ def watched(watcher) -> tuple[dict[str, Any], list[Moment]]:
                     "at": "10m",
                     "for": "5m",
                     "vendor": "ratgdo",
-                    "fault": "disconnect_storm",
-                    "parameters": {"cut_every_ms": 4000},
+                    "fault": "reconnect_storm",
+                    "settings": {"cut_every_ms": 4000},
                 }
             ],
         }

@@ -1,0 +1,46 @@
+"""Ways to fail: a typed catalogue, one small value for each kind."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from fleet_sim.faults import device, host, http, mqtt, wire
+from fleet_sim.faults.fault import Arrivals, Carried, Fault, Setting, Spell
+from fleet_sim.faults.kind import Family, Kind, Strikes
+
+__all__ = [
+    "FAULTS",
+    "Arrivals",
+    "Carried",
+    "Family",
+    "Fault",
+    "Kind",
+    "Setting",
+    "Spell",
+    "Strikes",
+    "make",
+    "name_of",
+]
+
+#: Every kind by its name, as scenarios write it. Device-level faults of one vendor alone are the
+#: vendor's own: `SimDevice.act("fault:…")`.
+FAULTS: Final[Mapping[str, Kind]] = {
+    name: kind
+    for family in (wire, mqtt, http, device, host)
+    for name, kind in family.KINDS.items()
+}
+_NAMES: Final = {kind.fault: name for name, kind in FAULTS.items()}
+
+
+def make(name: str, given: Mapping[str, Any] | None = None) -> Fault:
+    """The fault of this name with these settings.
+
+    Raises:
+        KeyError: there is none of this name.
+        ValueError: it takes no such setting, or not this value.
+    """
+    return FAULTS[name].make(name, given or {})
+
+
+def name_of(fault: Fault) -> str:
+    """The name of a fault that is in the catalogue."""
+    return _NAMES[type(fault)]
