@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -12,6 +13,7 @@ from typing import Final
 from fleet_sim import alone, report, timeline, virtual
 from fleet_sim.clock import SimLoop
 from fleet_sim.cluster import merge
+from fleet_sim.cluster.apart import Says, apart
 from fleet_sim.cluster.plan import Job, Part
 from fleet_sim.journal import Digest, Journal
 from fleet_sim.ledger import Tally
@@ -45,14 +47,29 @@ def run(job: Job, state: Path, folder: Path, *, watch: Watch, built: Callable[[]
 def _with_gateway(
     job: Job, state: Path, path: Path | None, watch: Watch, built: Callable[[], None]
 ) -> Part:
-    """One slice after the other, each with a gateway of its own: memory holds one of them."""
+    """One slice after the other, each with a gateway and a process of its own: memory holds one."""
     slices = job.shard.slices(sum(job.scenario.fleet.values()), virtual.DEVICES_MAX)
     if len(slices) == 1:
         return _slice(job, job.shard, state, path, watch, built)
-    world, parts, told = World(job.scenario, job.seed), [], InSlices(watch, len(slices))
+    world, told = World(job.scenario, job.seed), InSlices(watch, len(slices))
+    parts: list[Part] = []
+
+    def heard(word: Moment | None) -> None:
+        if word is not None:
+            told.show(word)
+        elif not parts:  # the others' devices are made when it is their turn
+            built()
+
     for number, one in enumerate(slices):
         part_of = None if path is None else path.with_suffix(f".{number}")
-        part = _slice(job, one, state, part_of, told, built if not number else _nothing, world)
+
+        def work(
+            say: Says, shard: Shard = one, journal: Path | None = part_of
+        ) -> Part:  # as they are now
+            return _slice(job, shard, state, journal, Saying(say), partial(say, None), world)
+
+        part = apart(work, heard)
+        world.tour, world.told = part.tour, [dict(each) for each in part.told]
         parts.append(part)
         told.next()
     digest = sum((part.digest for part in parts), Digest())
@@ -106,8 +123,18 @@ class InSlices:
         self._last = None
 
 
-def _nothing() -> None:
-    """The start is over."""
+class Saying:
+    """Shows what is shown to whoever hears. A `meter.Watch`."""
+
+    def __init__(self, say: Says) -> None:
+        self._say = say
+
+    def say(self, text: str) -> None:
+        """A run in simulated time has nothing to say."""
+
+    def show(self, moment: Moment) -> None:
+        """How it stands."""
+        self._say(moment)
 
 
 def _slice(  # noqa: PLR0913, PLR0917 -- each says another thing of it
