@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 TOGETHER := -n 3 --dist loadfile
 WHEEL_TESTS ?= tests/unit tests/contract
 
-.PHONY: check-python help setup fmt check lint types architecture test unit integration interop fuzz conform bulkheads kill bench bench-fleet demo schemas wheel wheel-test cluster-test ci clean
+.PHONY: check-python help setup fmt check lint types architecture test unit integration interop fuzz conform bulkheads chaos chaos-wire kill bench bench-fleet demo schemas wheel wheel-test cluster-test ci clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -67,7 +67,14 @@ conform: .venv/.stamp ## hold every vendor to the laws, and print its scorecard
 bulkheads: .venv/.stamp ## break each vendor in turn: was anybody else hurt?
 	$(BIN)/doorfleet-sim bulkheads --no-ui $(ARGS)
 
-kill: .venv/.stamp ## kill processes at random instants under load
+chaos: .venv/.stamp ## every experiment with ten seeds, in simulated time: was anybody hurt who should not be?
+	$(BIN)/doorfleet-sim chaos --all --seeds 1..10 $(ARGS)
+
+chaos-wire: .venv/.stamp ## every experiment once on real sockets, on our broker and on Mosquitto
+	$(BIN)/doorfleet-sim chaos --all --time real --workers 3 --broker embedded $(ARGS)
+	$(BIN)/doorfleet-sim chaos --all --time real --workers 3 --broker mosquitto $(ARGS)
+
+kill: .venv/.stamp ## kill processes and cut the power at random instants; ARGS=--kills=1000
 	$(BIN)/pytest tests/kill $(ARGS)
 
 bench: .venv/.stamp ## measure into .bench/latest.json, and print a table
@@ -80,7 +87,7 @@ demo: .venv/.stamp-run ## a fleet, a gateway, a bus, and one vendor broken befor
 	$(BIN)/doorfleet-sim demo $(ARGS)
 
 schemas: .venv/.stamp ## write the generated schemas into config/
-	$(BIN)/python -m gateway.schemas config/schemas && $(BIN)/python -m gateway.config_schema config/gateway.schema.json && $(BIN)/python -m fleet_sim.scenario_schema config/scenario.schema.json
+	$(BIN)/python -m gateway.schemas config/schemas && $(BIN)/python -m gateway.config_schema config/gateway.schema.json && $(BIN)/python -m fleet_sim.scenario_schema config/scenario.schema.json && $(BIN)/python -m fleet_sim.chaos.schema config/experiment.schema.json
 
 wheel: .venv/.stamp ## build dist/*.whl
 	$(BIN)/python -m hatchling build -t wheel -d dist

@@ -252,6 +252,6 @@ HAPPENINGS: Final[Mapping[str, HappeningSpec]] = {
             "count": _COUNT,
             "cause": {"enum": ["outbox_full", "outbox_age", "rate_limit", "queue_full"]},
         },
-        {"first_sequence": _COUNT, "last_sequence": _COUNT},
+        {"first_sequence": _COUNT, "last_sequence": _COUNT, "since_ms": _COUNT},
     ),
 }

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from fleet_sim.faults import FAULTS, Fault, Strikes, make
 from fleet_sim.world.fields import Seconds, Share, Site, Strict, Vendor, known
 from fleet_sim.world.population import module_of
+from vendors import registry
 
 _OWN: Final = "fault:"
 #: What strikes some devices and not others; the rest is one thing, and strikes it whole.
@@ -34,6 +35,9 @@ class Act(Strict):
         own = {} if self.vendor is None else own_faults(self.vendor)
         name = self.fault.removeprefix(_OWN)
         known(name, own if self.fault.startswith(_OWN) else {*FAULTS, *own}, "fault")
+        if self.vendor is not None and not able_to(self.vendor, self.fault):
+            able = ", ".join(each for each in registry.names() if able_to(each, self.fault))
+            raise ValueError(f"no {self.vendor} can fail so ({name}); take one of {able}")
         if self.own is None:
             make(name, self.settings)
         elif self.settings:
@@ -42,7 +46,7 @@ class Act(Strict):
             raise ValueError(f"{name} strikes all vendors alike; leave `vendor` away")
         if self.strikes is not Strikes.GATEWAY and self.vendor is None:
             raise ValueError(f"{name} strikes one vendor; say which, with `vendor`")
-        if self.strikes not in _OF_SOME and (self.share, self.site) != (1.0, None):
+        if not self.of_devices and (self.share, self.site) != (1.0, None):
             raise ValueError(f"{name} strikes it whole; leave `share` and `site` away")
         return self
 
@@ -53,9 +57,8 @@ class Act(Strict):
 
     @property
     def own(self) -> str | None:
-        """The vendor's own name for it; None for a fault of the catalogue."""
-        name = self.fault.removeprefix(_OWN)
-        return None if self.fault in FAULTS else name
+        """The vendor's own name for it, if its devices act it out; None if it is no device's."""
+        return None if self.vendor is None else own_name(self.vendor, self.fault)
 
     @property
     def strikes(self) -> Strikes:
@@ -63,16 +66,28 @@ class Act(Strict):
         return Strikes.DEVICE if self.own is not None else FAULTS[self.fault].strikes
 
     @property
+    def of_devices(self) -> bool:
+        """Whether it strikes some devices, and not what they stand on."""
+        return self.strikes in _OF_SOME
+
+    @property
+    def of_one(self) -> bool:
+        """Whether it strikes a single device, whatever its share."""
+        return self.own is None and FAULTS[self.fault].of_one
+
+    @property
     def whom(self) -> str:
         """Whom it strikes, for people."""
-        if self.strikes not in _OF_SOME:
+        if not self.of_devices:
             return self.vendor or "everybody"
+        if self.of_one:
+            return f"one of {self.vendor}"
         return f"all of {self.vendor}" if self.share == 1 else f"{self.share:.0%} of {self.vendor}"
 
     @property
     def says_again(self) -> bool:
         """Whether devices repeat what they have told."""
-        return self.own is None and self.make().rate_factor > 1
+        return self.own is None and self.make().says_again
 
     @property
     def late_ms(self) -> int:
@@ -82,6 +97,26 @@ class Act(Strict):
     def make(self) -> Fault:
         """The fault of the catalogue."""
         return make(self.fault, self.settings)
+
+
+def own_name(vendor: str, fault: str) -> str | None:
+    """The name that this vendor's devices have for a fault; None if no device acts it out."""
+    kind = FAULTS.get(fault)
+    if kind is None:
+        return fault.removeprefix(_OWN)
+    return kinds_of(vendor).get(fault) if kind.strikes is Strikes.DEVICE else None
+
+
+def able_to(vendor: str, fault: str) -> bool:
+    """Whether this vendor's devices can fail so: what they must act out themselves, some cannot."""
+    kind = FAULTS.get(fault)
+    return kind is None or kind.strikes is not Strikes.DEVICE or fault in kinds_of(vendor)
+
+
+def kinds_of(vendor: str) -> Mapping[str, str]:
+    """The kinds of the catalogue that a vendor's devices can act out, and their names for them."""
+    found: Mapping[str, str] = getattr(module_of(vendor), "KINDS", {})
+    return found
 
 
 def own_faults(vendor: str) -> Mapping[str, str]:

@@ -3,17 +3,29 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Final, NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 from fleet_sim.chance import stream
-from fleet_sim.faults import Strikes
 from fleet_sim.ground import Ground
 from fleet_sim.scenario import Act, Scenario
 from fleet_sim.unit import Unit
 
 Cue = tuple[float, Callable[[], None]]
 
-_OF_DEVICES: Final = (Strikes.LINK, Strikes.DEVICE)
+
+class Named(Protocol):
+    """A device, wherever it is: `name` is `vendor/name`."""
+
+    @property
+    def vendor(self) -> str:
+        """Whose it is."""
+
+    @property
+    def name(self) -> str:
+        """What its chance is drawn by."""
+
+
+D = TypeVar("D", bound=Named)
 
 
 class Resident(NamedTuple):
@@ -42,25 +54,20 @@ def cues(
     """
     if not scenario.acts:
         return []
-    here = list(residents or _all_there_are(units))
+    here = list(residents or all_there_are(units))
     planned: list[tuple[float, int, Callable[[], None]]] = []
     for number, act in enumerate(scenario.acts):
-        if act.strikes not in _OF_DEVICES:
+        if not act.of_devices:
             if ground is not None:
                 planned += [
                     (act.at_s, 1, partial(ground.begin, act)),
                     (act.until_s, 0, partial(ground.end, act)),
                 ]
             continue
-        firsts = (
-            numbers.start
-            for numbers, group in scenario.groups(act.vendor or "")
-            if act.site in (None, group.site)
-        )
-        chosen = struck(act, f"{number}", seed, here, first=next(firsts, 1))
+        those = chosen(scenario, act, f"{number}", seed, here)
         planned += [
-            (act.at_s, 1, partial(_begin, act, chosen)),
-            (act.until_s, 0, partial(_end, act, chosen)),
+            (act.at_s, 1, partial(begin, act, those)),
+            (act.until_s, 0, partial(end, act, those)),
         ]
     return [(at_s, what) for at_s, _, what in sorted(planned, key=lambda each: each[:2])]
 
@@ -77,9 +84,21 @@ def announcements(scenario: Scenario, hurry: float) -> list[tuple[float, str]]:
     return sorted(found)
 
 
+def chosen(
+    scenario: Scenario, act: Act, name: str, seed: int, residents: Iterable[tuple[D, int, str]]
+) -> list[D]:
+    """Whom of these it strikes; `name` is what their chance is drawn by, see `struck`."""
+    firsts = (
+        numbers.start
+        for numbers, group in scenario.groups(act.vendor or "")
+        if act.site in (None, group.site)
+    )
+    return struck(act, name, seed, residents, first=next(firsts, 1))
+
+
 def struck(
-    act: Act, name: str, seed: int, residents: Iterable[Resident], *, first: int = 1
-) -> list[Unit]:
+    act: Act, name: str, seed: int, residents: Iterable[tuple[D, int, str]], *, first: int = 1
+) -> list[D]:
     """Whom the act strikes: each device draws for itself, and its share are below the threshold.
 
     The one with the `first` number is struck in any case, so that no act strikes nobody: every
@@ -92,20 +111,22 @@ def struck(
         and act.site in (None, site)
         and (
             number == first
-            or act.share == 1
-            or stream(seed, f"act/{name}/{unit.name}").random() < act.share
+            or (act.share == 1 and not act.of_one)
+            or (not act.of_one and stream(seed, f"act/{name}/{unit.name}").random() < act.share)
         )
     ]
 
 
-def _all_there_are(units: Iterable[Unit]) -> Iterator[Resident]:
+def all_there_are(units: Iterable[Unit]) -> Iterator[Resident]:
+    """Devices that are at no site, and a whole fleet."""
     numbers: Counter[str] = Counter()
     for unit in units:
         numbers[unit.vendor] += 1
         yield Resident(unit, numbers[unit.vendor])
 
 
-def _begin(act: Act, units: Sequence[Unit]) -> None:
+def begin(act: Act, units: Sequence[Unit]) -> None:
+    """Let these fail."""
     for unit in units:
         if act.own is not None:
             unit.act(f"fault:{act.own}")
@@ -113,7 +134,8 @@ def _begin(act: Act, units: Sequence[Unit]) -> None:
             unit.strike(act.make())
 
 
-def _end(act: Act, units: Sequence[Unit]) -> None:
+def end(act: Act, units: Sequence[Unit]) -> None:
+    """Let them fail no more."""
     for unit in units:
         if act.own is not None:
             unit.act(f"heal:{act.own}")

@@ -14,11 +14,15 @@ _STEPS_MAX: Final = 300_000
 
 @dataclass(slots=True)
 class Owed:
-    """One value that must (`sure`) or may be announced, once and in this place."""
+    """One value that must (`sure`) or may be announced, once and in this place.
+
+    `stored`: a broker keeps the news of it for a gateway that is away.
+    """
 
     value: Value
     at_ms: float
     sure: bool
+    stored: bool = False
 
 
 def align(told: Sequence[Owed], said: Sequence[Value], *, state: bool) -> Mapping[str, list[Value]]:

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from fleet_sim import report, timeline
 from fleet_sim.fleet import Agenda, blocks_of
+from fleet_sim.ground import check
 from fleet_sim.hub import HubUnit
 from fleet_sim.journal import Digest, Journal, merge
 from fleet_sim.ledger import Forgetful, Ledger, Tally
@@ -71,6 +72,9 @@ class AloneRun:
 
     Args:
         block: so many devices are objects at a time.
+
+    Raises:
+        ConfigError: an act strikes what is not there.
     """
 
     def __init__(
@@ -82,6 +86,7 @@ class AloneRun:
         journal: Path | None = None,
         block: int = BLOCK,
     ) -> None:
+        check(scenario, "virtual", lacks="there is no gateway to be struck")
         self.tallies: dict[str, Tally] = {vendor: Tally() for vendor in scenario.fleet}
         #: Its timeline, as `Timeline.so_far` tells it; and what its world counts.
         self.course: Mapping[str, Any] = Timeline(self.tallies, scenario.seconds).so_far()
@@ -149,7 +154,7 @@ class AloneRun:
 
 
 class _Block:
-    """Some devices, from the beginning to the end of the scenario: a `unit.Host`."""
+    """Some devices, from the beginning to the end of the scenario: an `around.Host`."""
 
     in_flight_ms = 0.0
     #: Nobody asks for what was said.
@@ -184,7 +189,7 @@ class _Block:
         unit.link = link
         link.connect()
 
-    # --- a unit.Host --------------------------------------------------------------------------
+    # --- an around.Host -----------------------------------------------------------------------
 
     def now_ms(self) -> float:
         """Unix ms of the simulated world."""
@@ -230,9 +235,16 @@ class _NoBroker(SimLink):
         self._up = True
         return True
 
-    def publish(self, message: Publish) -> None:
-        pass
+    def publish(self, message: Publish, over_ms: float = 0.0) -> bool:
+        del message, over_ms
+        return False
 
     def break_off(self, *, politely: bool) -> None:
         del politely
         self._up = False
+
+    def vanish(self) -> None:
+        self._up = False
+
+    def usurp(self) -> None:
+        self.drop()

@@ -6,9 +6,11 @@ from typing import Any, Final
 
 import trustme
 
+from fleet_sim.faults import Certificate
 from fleet_sim.hub import HubUnit
 
 _NAMES: Final = ("127.0.0.1", "localhost")
+_ELSEWHERE: Final = "elsewhere.invalid"
 
 
 class Authority:
@@ -22,23 +24,27 @@ class Authority:
             authority = trustme.CA()
             authority.cert_pem.write_to_path(str(self.ca_file))
             authority.private_key_pem.write_to_path(str(key))
-        self._good = _server_context(authority)
-        self._bad = _server_context(trustme.CA())
+        self._contexts: Final = {
+            Certificate.OWN: _server_context(authority, *_NAMES),
+            Certificate.UNTRUSTED: _server_context(trustme.CA(), *_NAMES),
+            Certificate.FOREIGN: _server_context(authority, _ELSEWHERE),
+        }
 
     def context(self, hub: HubUnit) -> ssl.SSLContext:
-        """What this hub shows: the good certificate, or a foreign one while it is struck so."""
+        """What this hub shows, looked up at each handshake."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 
         def choose(connection: Any, _name: str | None, _context: ssl.SSLContext) -> None:  # noqa: ANN401 -- ssl's own
-            fault = hub.fault_at()
-            bad = fault is not None and fault.bad_certificate
-            connection.context = self._bad if bad else self._good
+            shown = hub.certificate
+            if shown is not Certificate.OWN:
+                hub.was_asked()
+            connection.context = self._contexts[shown]
 
         context.sni_callback = choose
         return context
 
 
-def _server_context(authority: trustme.CA) -> ssl.SSLContext:
+def _server_context(authority: trustme.CA, *names: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(*_NAMES).configure_cert(context)
+    authority.issue_cert(*names).configure_cert(context)
     return context

@@ -6,6 +6,7 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from importlib import import_module
+from keyword import iskeyword
 from typing import Final
 
 from devices.errors import ConfigError
@@ -19,11 +20,16 @@ examples:
   doorfleet-sim demo --seconds 30 --devices 60 --broker mosquitto --json out.json
   doorfleet-sim demo --vendors all --devices 550
   doorfleet-sim bulkheads --vendors nuki,tedee,switchbot --devices 20
+  doorfleet-sim chaos vendor_hangs --seeds 1..50 --html chaos.html
+  doorfleet-sim chaos --all --junit chaos.xml
   doorfleet-sim run quiet_day --time virtual --seed 7
   doorfleet-sim run quiet_day --html day.html --junit day.xml
   doorfleet-sim run one_bad_day --time real --seconds 60 --http 9100
+  doorfleet-sim break nuki hang --share 20% --for 60s
+  doorfleet-sim heal --all
   doorfleet-sim run quiet_day --workers 4 --journal day.jsonl
   doorfleet-sim broker --port 1883
+  doorfleet-sim proxy --listen 1884 --upstream 127.0.0.1:1883 --toxic latency:latency=300
   doorfleet-sim record --northbound --for 10m morning.jsonl --scenario morning.yaml
   doorfleet-sim replay recording.jsonl --broker mqtt://127.0.0.1:1883
   doorfleet-sim conform nuki
@@ -35,7 +41,10 @@ exit codes: 0 all promises kept, 1 a promise was broken, 2 bad input, 3 could no
 VERBS: Final = (
     "demo",
     "bulkheads",
+    "chaos",
     "run",
+    "break",
+    "heal",
     "report",
     "record",
     "replay",
@@ -43,6 +52,7 @@ VERBS: Final = (
     "faults",
     "conform",
     "broker",
+    "proxy",
     "completion",
 )
 
@@ -85,7 +95,7 @@ def build() -> argparse.ArgumentParser:
     parser.set_defaults(act=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for name in VERBS:
-        verb = import_module(f"fleet_sim.verbs.{name}")
+        verb = import_module(f"fleet_sim.verbs.{name}{'_' * iskeyword(name)}")
         what: str = verb.HELP
         sub = commands.add_parser(name, help=what, description=textwrap.fill(what, 90))
         sub.set_defaults(act=verb.act)

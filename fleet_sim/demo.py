@@ -130,13 +130,15 @@ def between(played: wire_run.Played, tally: Tally, begin_s: float, end_s: float)
     return [ms for at_ms, ms in tally.latencies if begin_ms <= at_ms - ms < end_ms]
 
 
-def compared(baseline: Sequence[float], during: Sequence[float]) -> dict[str, Any]:
+def compared(
+    baseline: Sequence[float], during: Sequence[float], factor: float = P99_FACTOR
+) -> dict[str, Any]:
     """Percentiles of both, in ms; how many samples they rest on, and how many are `slow`.
 
-    Slow is what took longer than a p99 may: `allowed_ms`.
+    Slow is what took longer than a p99 may: `allowed_ms`, `factor` of the baseline's and a bit.
     """
     before_ms = percentile(baseline, 99)
-    allowed_ms = None if before_ms is None else round(P99_FACTOR * before_ms + P99_SLACK_MS, 1)
+    allowed_ms = None if before_ms is None else round(factor * before_ms + P99_SLACK_MS, 1)
     return {
         "p50_ms": percentile(during, 50),
         "p99_ms": percentile(during, 99),

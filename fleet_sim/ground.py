@@ -2,7 +2,10 @@
 
 from typing import Protocol
 
+from devices.errors import ConfigError
 from fleet_sim.act import Act
+from fleet_sim.faults import FAULTS
+from fleet_sim.scenario import Scenario
 
 
 class Ground(Protocol):
@@ -13,3 +16,26 @@ class Ground(Protocol):
 
     def end(self, act: Act) -> None:
         """Let it fail no more."""
+
+
+def check(scenario: Scenario, time: str, *, lacks: str = "") -> None:
+    """See before a run begins whether it can have all that goes wrong in this scenario.
+
+    Args:
+        scenario: what is to be run.
+        time: `virtual` or `real`.
+        lacks: why acts that strike no device cannot be had; empty if they can.
+
+    Raises:
+        ConfigError: it cannot; every act that it cannot have, with what to do.
+    """
+    problems = []
+    for number, act in enumerate(scenario.acts):
+        what = f"acts[{number}].fault: {act.fault}"
+        if act.own is None and time not in FAULTS[act.fault].times:
+            other = " or ".join(FAULTS[act.fault].times)
+            problems.append(f"{what} can be had with --time {other} only; or remove the act")
+        elif not act.of_devices and lacks:
+            problems.append(f"{what} strikes {act.whom} and no device, but {lacks}")
+    if problems:
+        raise ConfigError(tuple(problems))

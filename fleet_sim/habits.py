@@ -8,10 +8,15 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from functools import cache
 from itertools import accumulate
+from typing import Final
 
 from fleet_sim.world.rhythm import FLAT, Rhythm
 from fleet_sim.world.weektime import DAY_MS, WallClock
 from vendors.sim import Chance, SimulatorModule
+
+# Nobody does something more often than every 20 ms, however great a flood is asked for: whoever
+# runs a device has others to run.
+_PER_MS_MAX: Final = 1 / 20
 
 
 class Manner:
@@ -80,7 +85,7 @@ class Habits:
             factor: how many times as often as usual they do.
             now_ms: Unix ms of the run.
         """
-        per_ms = self._manner.per_ms * factor
+        per_ms = min(self._manner.per_ms * factor, _PER_MS_MAX)
         if not per_ms:
             return None
         return self._manner.gap_ms(self._rng.expovariate(per_ms), now_ms)

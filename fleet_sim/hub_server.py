@@ -15,7 +15,9 @@ from aiohttp import WSMsgType, web
 from yarl import URL
 
 from fleet_sim.certificates import Authority
+from fleet_sim.faults import Certificate, End
 from fleet_sim.hub import HubUnit
+from fleet_sim.reset import reset_at_close
 from vendors.http import HttpReply
 from vendors.sim import Webhook, WsClose, WsText
 from vendors.wire.webhook import request_from, response_of
@@ -108,7 +110,7 @@ class HubServer:
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         transport = request.transport
         hub = None if transport is None else self._hub_of(transport)
-        if transport is None or hub is None or not hub.powered:
+        if transport is None or hub is None or not hub.powered or _is_outdated(transport, hub):
             if transport is not None:
                 transport.abort()
             return web.Response(status=503)
@@ -189,9 +191,11 @@ class HubServer:
                 return response.status < _MULTIPLE_CHOICES
         return False
 
-    def cut(self, hub: HubUnit) -> None:
-        """Break every connection of this hub without a word."""
+    def cut(self, hub: HubUnit, how: End = End.CLOSED) -> None:
+        """Break every connection of this hub without a word, or by RST."""
         for transport in self._open_connections().get(hub, ()):
+            if how is End.RESET:
+                reset_at_close(transport.get_extra_info("socket"))
             transport.abort()
 
     def _open_connections(self) -> dict[HubUnit, list[asyncio.Transport]]:
@@ -213,6 +217,12 @@ class HubServer:
     def _hub_of(self, transport: asyncio.BaseTransport) -> HubUnit | None:
         name = transport.get_extra_info("sockname")
         return self._by_port.get(name[1]) if name else None
+
+
+def _is_outdated(transport: asyncio.BaseTransport, hub: HubUnit) -> bool:
+    """Whether another certificate is shown than this connection began with."""
+    speaks_tls = transport.get_extra_info("ssl_object") is not None
+    return speaks_tls and hub.certificate is not Certificate.OWN
 
 
 async def _send(socket: web.WebSocketResponse, outgoing: asyncio.Queue[str | WsClose]) -> None:

@@ -12,12 +12,14 @@ known in the end, and each numbered happening, because it keeps those itself.
 
 import math
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any, Final
 
 from devices.reading import Value
 from fleet_sim.alignment import Owed, align
+from fleet_sim.promises import is_promise
 from vendors.sim import Truth
 
 #: Keys that a broker's will or an adapter speaks for, not the device: nothing is owed of them.
@@ -41,8 +43,10 @@ class Tally:
     `latencies` holds (Unix ms of the announcement, ms since the device told it). `redelivered`
     and `late` are no sins: the bus delivers at least once, and a link may be slow. `connected`
     counts the devices that are so now, `connected_min` those that were at the worst moment since
-    somebody last looked; `deeds` what people did, and `battery_sum` is the charge
-    in per cent of all the `battery_devices` that told theirs.
+    somebody last looked; `lost_states` are those of `lost` that are states and no happenings;
+    `deeds` what people did, and `battery_sum` is the charge
+    in per cent of all the `battery_devices` that told theirs. `garbled` counts by topic what was
+    sent besides the good messages and is none.
     """
 
     devices: int = 0
@@ -52,6 +56,7 @@ class Tally:
     frames: int = 0
     events: int = 0
     lost: int = 0
+    lost_states: int = 0
     duplicated: int = 0
     reordered: int = 0
     invented: int = 0
@@ -61,6 +66,7 @@ class Tally:
     latencies: list[tuple[int, float]] = field(default_factory=list)
     battery_sum: float = 0.0
     battery_devices: int = 0
+    garbled: Counter[str] = field(default_factory=Counter)
 
     @property
     def sins(self) -> int:
@@ -93,7 +99,18 @@ class Tally:
 class _Device:
     """Both sides of one device."""
 
-    __slots__ = ("awaited", "excused", "ids", "reordered", "said", "sequences", "told", "top")
+    __slots__ = (
+        "awaited",
+        "excused",
+        "ids",
+        "reordered",
+        "said",
+        "sequences",
+        "told",
+        "top",
+        "veiled",
+        "veiled_until_ms",
+    )
 
     def __init__(self) -> None:
         self.told: dict[str, list[Owed]] = {}
@@ -106,6 +123,21 @@ class _Device:
         self.excused: set[int] = set()
         self.top = 0
         self.reordered = 0
+        #: Until when its states may be read as unknown, and what was said of those that were.
+        self.veiled_until_ms = -math.inf
+        self.veiled: dict[str, Value] = {}
+
+    def misreads(self, key: str, value: Value, at_ms: float, *, told: bool) -> bool:
+        """Whether this may come of a frame that was changed on its way: it promises nothing."""
+        harmless = value is None or not (told or is_promise(key, value))
+        if harmless and at_ms <= self.veiled_until_ms:
+            self.veiled[key] = value
+            return True
+        return False
+
+    def takes_back(self, key: str) -> bool:
+        """Whether the last word was such a one."""
+        return self.veiled.pop(key, _NOTHING) is not _NOTHING
 
 
 class Ledger:
@@ -134,7 +166,13 @@ class Ledger:
     # --- what is true -------------------------------------------------------------------------
 
     def truth(
-        self, vendor: str, truth: Truth, *, at_ms: float | None = None, copies: int = 1
+        self,
+        vendor: str,
+        truth: Truth,
+        *,
+        at_ms: float | None = None,
+        copies: int = 1,
+        stored: bool = False,
     ) -> None:
         """Something happened.
 
@@ -143,24 +181,28 @@ class Ledger:
             truth: what happened, and whether the device sent it out.
             at_ms: when the news left the device; absent, when it happened.
             copies: how many of the news left: 0 if a fault swallowed it, 2 if it was repeated.
+            stored: a broker keeps the news for a gateway that is away.
         """
         _, key, value, happened_ms, sent = truth
         if key in LOOSE:
             return
         if at_ms is None:
             at_ms = float(happened_ms)
-        told = self._of(vendor, truth.device).told.setdefault(key, [])
+        device = self._of(vendor, truth.device)
+        told = device.told.setdefault(key, [])
         sure = (sent and copies > 0) or self._kept(vendor, key, value)
+        if device.veiled.get(key, _NOTHING) == value:
+            sure = False  # the bus says so already, if for another reason
         if not is_state(key):
-            told.append(Owed(value, at_ms, sure))
+            told.append(Owed(value, at_ms, sure, stored))
             if value is None:  # nothing tells the second copy from another happening
                 told.extend(Owed(value, at_ms, sure=False) for _ in range(1, copies))
         elif not told or told[-1].value != value or (sure and not told[-1].sure):
             if key == BATTERY:
                 self.tally(vendor).charge(told[-1].value if told else None, value)
-            told.append(Owed(value, at_ms, sure))
+            told.append(Owed(value, at_ms, sure, stored))
 
-    def loosen(
+    def loosen(  # noqa: PLR0913 -- by keyword
         self,
         vendor: str,
         name: str,
@@ -168,17 +210,39 @@ class Ledger:
         until_ms: float = math.inf,
         *,
         states_only: bool = False,
+        unless_stored: bool = False,
     ) -> None:
-        """What this device told in that time may not have arrived: its link was cut."""
+        """What this device told in that time may not have arrived: its link was cut.
+
+        With `unless_stored` it was the gateway that was away: what a broker keeps for it is owed.
+        """
         for key, told in self._of(vendor, name).told.items():
             if states_only and not is_state(key):
                 continue
-            for owed in reversed(told):
-                if owed.at_ms < since_ms:
-                    break
-                if owed.at_ms > until_ms:
-                    continue
-                owed.sure = self._kept(vendor, key, owed.value)
+            for owed in _since(told, since_ms):
+                if owed.at_ms <= until_ms and not (unless_stored and owed.stored):
+                    owed.sure = owed.sure and self._kept(vendor, key, owed.value)
+
+    def retold(self, vendor: str, name: str, told_ms: float, at_ms: float) -> None:
+        """What this device told then arrives (once more) only now, and nothing shows how old it is.
+
+        The state that it was in then may be announced in this place, and after it the true one.
+        """
+        for key, told in self._of(vendor, name).told.items():
+            if is_state(key):
+                then = next((owed for owed in reversed(told) if owed.at_ms <= told_ms), told[-1])
+                again = [] if then.value == told[-1].value else [then, told[-1]]
+            else:
+                again = [owed for owed in _since(told, told_ms) if owed.at_ms == told_ms]
+            told += [Owed(owed.value, at_ms, sure=False) for owed in again]
+
+    def veil(self, vendor: str, name: str, at_ms: float) -> None:
+        """What this device said now was changed on its way.
+
+        Who does not understand it may say for a moment that a state is unknown, or what promises
+        nothing, and then that it is as it was; any other value is as wrong as ever.
+        """
+        self._of(vendor, name).veiled_until_ms = at_ms + LATE_MS
 
     def _kept(self, vendor: str, key: str, value: Value) -> bool:
         """Whether the device keeps this itself until it is asked for it: numbered happenings."""
@@ -228,7 +292,10 @@ class Ledger:
             self._of(vendor, name).excused.update(owned_up)
             self.loosen(vendor, name, 0.0, states_only=True)
         else:
-            self.loosen(vendor, name, at_ms - _GAP_MS, states_only=True)
+            since_ms = min(at_ms, data.get("since_ms", at_ms)) - _GAP_MS
+            # A full queue leaves out whatever nobody would send again; all else keeps happenings.
+            whole = data["cause"] == "queue_full"
+            self.loosen(vendor, name, since_ms, states_only=not whole)
 
     @staticmethod
     def _overwritten(device: _Device, data: Mapping[str, Any]) -> None:
@@ -250,9 +317,15 @@ class Ledger:
         if value is None and said and said[-1] is None and is_state(key):
             return  # unknown, for another reason
         before = said[-1] if said and is_state(key) else _NOTHING
-        said.append(value)
         told = device.told.get(key, [])
         index = _told(told, device.awaited.get(key, 0), value, before)
+        owed = index is not None and told[index].sure
+        if is_state(key) and not owed:
+            if device.misreads(key, value, at_ms, told=index is not None):
+                return
+            if device.takes_back(key) and value == before:
+                return
+        said.append(value)
         if index is None:
             return
         device.awaited[key] = index + 1
@@ -283,6 +356,7 @@ class Ledger:
                     told[-1].sure = True
                 for sin, values in align(told, said, state=is_state(key)).items():
                     found[sin] += len(values)
+                    tally.lost_states += len(values) if sin == "lost" and is_state(key) else 0
                     tally.sin(sin, len(values), f"{where} {key}: {values[:5]}; {_tail(said)}")
             # What a missing or late number adds to what is known from the values.
             missing = set(range(min(device.sequences, default=1), device.top + 1))
@@ -298,11 +372,17 @@ class Forgetful(Ledger):
     """For a fleet whose events nobody hears: it counts, and keeps nothing to hold against them."""
 
     def truth(
-        self, vendor: str, truth: Truth, *, at_ms: float | None = None, copies: int = 1
+        self,
+        vendor: str,
+        truth: Truth,
+        *,
+        at_ms: float | None = None,
+        copies: int = 1,
+        stored: bool = False,
     ) -> None:
         """Whatever happened, nothing is owed of it."""
 
-    def loosen(
+    def loosen(  # noqa: PLR0913 -- by keyword
         self,
         vendor: str,
         name: str,
@@ -310,8 +390,15 @@ class Forgetful(Ledger):
         until_ms: float = math.inf,
         *,
         states_only: bool = False,
+        unless_stored: bool = False,
     ) -> None:
         """Nothing is owed, so nothing is excused."""
+
+    def veil(self, vendor: str, name: str, at_ms: float) -> None:
+        """Nobody says anything."""
+
+    def retold(self, vendor: str, name: str, told_ms: float, at_ms: float) -> None:
+        """Nobody hears it either time."""
 
 
 def _told(told: Sequence[Owed], start: int, value: Value, before: Value | object) -> int | None:
@@ -329,6 +416,11 @@ def _told(told: Sequence[Owed], start: int, value: Value, before: Value | object
         elif owed.sure and found is not None and owed.value != before:
             break
     return found
+
+
+def _since(told: Sequence[Owed], since_ms: float) -> Iterator[Owed]:
+    """What was told from then on, the latest first."""
+    return takewhile(lambda owed: owed.at_ms >= since_ms, reversed(told))
 
 
 def is_state(key: str) -> bool:

@@ -11,11 +11,13 @@ from functools import partial
 from typing import Final, Protocol
 
 from fleet_sim import acts
+from fleet_sim.around import Host
 from fleet_sim.chance import stream
 from fleet_sim.fleet import Population
+from fleet_sim.ground import Ground
 from fleet_sim.hub import HubUnit, hubs_of
 from fleet_sim.scenario import Scenario
-from fleet_sim.unit import Host, Unit
+from fleet_sim.unit import Unit
 from fleet_sim.world.world import World
 
 #: Every simulated run begins on Monday, 5 January 2026, 00:00 UTC.
@@ -71,14 +73,19 @@ class Life:
             if hub.session is None:
                 hub.came_up()
 
-    def begin(self, connect: Connects) -> None:
-        """It is `BEGINS_MS` after the epoch: the scenario begins, up to its end."""
+    def begin(self, connect: Connects, ground: Ground | None = None) -> None:
+        """It is `BEGINS_MS` after the epoch: the scenario begins, up to its end.
+
+        Args:
+            connect: makes links.
+            ground: what else than devices can fail.
+        """
         host, began_ms = self._host, EPOCH_MS + BEGINS_MS
         # What is planned first comes first in its millisecond: the end goes before all else.
         host.agenda.at(self.ends_ms, lambda _: host.agenda.stop())
         host.agenda.at(self.rests_ms, lambda _: self.rest())
         residents = self._world.residents(self.units)
-        for at_s, what in acts.cues(self._scenario, host.seed, self.units, residents):
+        for at_s, what in acts.cues(self._scenario, host.seed, self.units, residents, ground):
             host.agenda.at(began_ms + round(at_s * 1000), partial(_act, what))
         self._world.begin(self.units, began_ms)
         for hub in self.hubs:

@@ -81,10 +81,12 @@ class MemoryDatagrams:
         self._protocol = protocol
         self._address = address
         self._loop = asyncio.get_running_loop()
+        self._closed = False
 
     def sendto(self, data: bytes, addr: Address) -> None:
-        """Let one datagram leave."""
-        self._loop.call_soon(self._net.deliver, bytes(data), self._address, addr)
+        """Let one datagram leave; none does once it is closed."""
+        if not self._closed:
+            self._loop.call_soon(self._net.deliver, bytes(data), self._address, addr)
 
     def take(self, data: bytes, source: Address) -> None:
         """One arrived."""
@@ -96,12 +98,14 @@ class MemoryDatagrams:
 
     def is_closing(self) -> bool:
         """Whether it is closed."""
-        return False
+        return self._closed
 
     def close(self) -> None:
         """Stop; `connection_lost` follows."""
-        self._net.release(self._address[1])
-        self._loop.call_soon(self._protocol.connection_lost, None)
+        if not self._closed:  # the port may be somebody else's by now
+            self._closed = True
+            self._net.release(self._address[1])
+            self._loop.call_soon(self._protocol.connection_lost, None)
 
     abort = close
 
@@ -109,10 +113,11 @@ class MemoryDatagrams:
 class MemoryLink(SimLink):
     """One board's connection to the in-memory broker."""
 
-    __slots__ = ("_client",)
+    __slots__ = ("_broker", "_client")
 
     def __init__(self, broker: MemoryBroker, unit: Unit | HubUnit) -> None:
         super().__init__(unit)
+        self._broker = broker
         self._client = MemoryClient(broker, self._heard)
         self._client.on_lost = self.lost
 
@@ -142,9 +147,11 @@ class MemoryLink(SimLink):
     def _heard(self, topic: str, payload: bytes, qos: int, retain: bool) -> None:  # noqa: FBT001 -- OnMessage
         self.unit.received(Publish(topic, payload, qos, retain))
 
-    def publish(self, message: Publish) -> None:
-        """It is with the broker when this returns."""
-        self._client.publish(message.topic, message.payload, qos=message.qos, retain=message.retain)
+    def publish(self, message: Publish, over_ms: float = 0.0) -> bool:
+        """It is with the broker when this returns; whether that could not hand it on."""
+        del over_ms
+        topic, payload, qos, retain = message
+        return not self._client.publish(topic, payload, qos=qos, retain=retain)
 
     def break_off(self, *, politely: bool) -> None:
         """End the connection; the broker knows at once."""
@@ -152,6 +159,15 @@ class MemoryLink(SimLink):
             self._client.disconnect()
         else:
             self._client.drop()
+
+    def vanish(self) -> None:
+        """The broker knows 1.5 keepalives later."""
+        self._client.vanish()
+
+    def usurp(self) -> None:
+        """The broker knows one client by this id: the latest."""
+        if self.up:
+            MemoryClient(self._broker).connect(self.session.client_id, keep_alive_s=0)
 
 
 def listener(heard: Callable[[bytes, Address], None]) -> ProtocolFactory:

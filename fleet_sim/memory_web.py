@@ -9,6 +9,7 @@ from itertools import count
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from fleet_sim.faults import Certificate, End
 from fleet_sim.hub import HubUnit
 from vendors.http import HttpReply, HttpRequest, request_of
 from vendors.sim import Webhook, WsClose, WsText
@@ -51,8 +52,8 @@ class MemoryWeb:
         hub = self._hubs.get(parts.hostname or "")
         if hub is None or not hub.powered:
             return None
-        fault = hub.fault_at()
-        if hub.hub.tls and fault is not None and fault.bad_certificate:
+        if hub.hub.tls and hub.certificate is not Certificate.OWN:
+            hub.was_asked()
             return None
         return hub
 
@@ -144,8 +145,9 @@ class MemoryWeb:
             if not taken:
                 hub.undelivered(device, sent_ms)
 
-    def cut(self, hub: HubUnit) -> None:
-        """Break every connection of this hub."""
+    def cut(self, hub: HubUnit, how: End = End.CLOSED) -> None:
+        """Break every connection of this hub; in memory there is one way to."""
+        del how
         for cut in self._of_hub[hub]:
             if not cut.done():
                 cut.set_result(None)

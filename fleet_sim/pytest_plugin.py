@@ -16,6 +16,7 @@ import pytest
 if TYPE_CHECKING:
     from fleet_sim.stage import BrokerAt
     from fleet_sim.testing.backstage import Backstage
+    from fleet_sim.testing.chaos import Chaos
     from fleet_sim.testing.fleet import Fleet
     from fleet_sim.testing.gateway import Gateway
     from fleet_sim.testing.ledger import Ledger
@@ -41,7 +42,7 @@ _MARKER: Final = (
     "doorfleet(fleet={vendor: count}, seed=7, pace=0, options={}, broker=..., shared_broker=True,"
     " ledger=False, patience_s=5): how the doorfleet fixtures of a test are made"
 )
-_FIXTURES: Final = frozenset({"broker", "fleet", "gateway", "ledger", "virtual_clock"})
+_FIXTURES: Final = frozenset({"broker", "chaos", "fleet", "gateway", "ledger", "virtual_clock"})
 _sites: Final = itertools.count(1)
 
 
@@ -192,6 +193,7 @@ def _doorfleet_scene(
         seed=_seed_of(request.node),
         sweep=bool(marked.get("shared_broker")) or at.kind not in brokers.WAYS,
     )
+    scene.breakable = "chaos" in request.fixturenames
     request.node.stash[_SCENE] = scene
     yield scene
     scene.close()
@@ -259,6 +261,21 @@ def ledger(fleet: "Fleet", _doorfleet_scene: "Scene") -> "Ledger":
 
 
 @pytest.fixture
+def chaos(
+    request: pytest.FixtureRequest, fleet: "Fleet", _doorfleet_scene: "Scene"
+) -> Iterator["Chaos"]:
+    """Breaks the fleet, and proves who was hurt: `inject`, `heal`, `assert_blast_radius`.
+
+    What was injected is healed when the test ends, whatever came of it.
+    """
+    from fleet_sim.testing.chaos import Chaos  # noqa: PLC0415 -- see the module
+
+    del fleet
+    yield Chaos(_doorfleet_scene, lambda: _again(request.node, _doorfleet_scene.seed))
+    _doorfleet_scene.heal_all()
+
+
+@pytest.fixture
 def virtual_clock(request: pytest.FixtureRequest) -> "VirtualClock":
     """Simulated time: `run(coroutine)` and `scenario("quiet_day")`, hours in milliseconds."""
     from fleet_sim.testing.virtual import VirtualClock  # noqa: PLC0415 -- see the module
@@ -282,6 +299,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
         return
     from fleet_sim.testing.ledger import PATIENCE_S  # noqa: PLC0415 -- see the module
 
+    scene.heal_all()
     verdict = scene.settle(_marked(item).get("patience_s", PATIENCE_S))
     if not verdict:
         pytest.fail(f"the ledger does not agree:\n{verdict}", pytrace=False)
@@ -299,12 +317,16 @@ def pytest_runtest_makereport(
         if report.when == "call":
             report.user_properties.append((_SEED, used.seed))
         if report.failed:
-            again = f"pytest '{item.nodeid}' --doorfleet-seed={used.seed}"
+            again = _again(item, used.seed)
             story = scene.story() if scene is not None else ""
             report.sections.append(
                 ("doorfleet", f"seed {used.seed}; again: {again}\n{story}".rstrip())
             )
     return report
+
+
+def _again(item: pytest.Item, seed: int) -> str:
+    return f"pytest '{item.nodeid}' --doorfleet-seed={seed}"
 
 
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:

@@ -14,8 +14,8 @@ UP_S: Final = 20.0
 #: The bus has fallen silent when nothing came for so long; and how long that is waited for.
 SILENT_S: Final = 2.0
 SETTLE_MAX_S: Final = 60.0
-# Nobody waits longer for a poll that comes once an hour: then the newest state is not owed.
-_WAIT_MAX_S: Final = 30.0
+#: Nobody waits longer for a poll that comes once an hour: then the newest state is not owed.
+WAIT_MAX_S: Final = 30.0
 _SHOW_S: Final = 1.0
 
 
@@ -48,11 +48,12 @@ class Narrator:
         self._watch = watch
         self._said = acts.announcements(scenario, hurry)
         self._ends_s = [end_s / hurry for end_s in course.ends_s]
-        self._meter = Meter(report.about(scenario, seed, virtual=False), ledger, course, cells)
+        self._about = report.about(scenario, seed, virtual=False)
+        self._meter = Meter(self._about, ledger, course, cells)
         self._shown_s = 0.0
 
-    def tell(self, now_s: float) -> None:
-        """So many of our seconds are over."""
+    def tell(self, now_s: float, played: Scenario | None = None) -> None:
+        """So many of our seconds are over; `played` is the scenario with what was added to it."""
         while self._said and self._said[0][0] <= now_s:
             text = self._said.pop(0)[1]
             if self._watch is not None:
@@ -62,8 +63,9 @@ class Narrator:
             self._course.close_bucket()
         if self._watch is not None and now_s - self._shown_s >= _SHOW_S:
             self._shown_s = now_s
-            at_s = now_s * self._hurry
-            self._watch.show(self._meter.moment(at_s, struck(self._scenario, at_s)))
+            at_s, now = now_s * self._hurry, played or self._scenario
+            self._about["acts"] = report.acts(now)
+            self._watch.show(self._meter.moment(at_s, struck(now, at_s)))
 
     def finish(self) -> None:
         """All of them are over."""
@@ -71,10 +73,12 @@ class Narrator:
             self._course.close_bucket()
 
 
-def patience(scenario: Scenario, *, gateway: bool) -> tuple[float, bool]:
+def patience(
+    scenario: Scenario, *, gateway: bool, most_s: float = WAIT_MAX_S
+) -> tuple[float, bool]:
     """How long after a run's end its slowest news is waited for, in s; whether that is enough."""
     longest_s = scenario.longest_wait_s if gateway else 0.0
-    wait_s = min(longest_s, _WAIT_MAX_S)
+    wait_s = min(longest_s, most_s)
     return wait_s, wait_s >= longest_s
 
 

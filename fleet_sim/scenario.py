@@ -117,7 +117,7 @@ class Scenario(Strict):
     def _clashes(self) -> Iterator[str]:
         for number, act in enumerate(self.acts):
             for other in range(number):
-                if _clash(self.acts[other], act):
+                if clash(self.acts[other], act):
                     yield (
                         f"acts[{number}]: overlaps acts[{other}]; {act.whom} fails in one way at a"
                         " time, so begin when the other is over"
@@ -208,6 +208,10 @@ class Scenario(Strict):
         """What a `fleet.Population` is told of a vendor's groups."""
         return self.fleet.options_of_groups(vendor)
 
+    def with_acts(self, added: Sequence[Act]) -> Self:
+        """The same with what people did besides; it was checked when they did it."""
+        return self.model_copy(update={"acts": (*self.acts, *added)})
+
     def cut_down(self, most: int) -> Self:
         """The same with so many devices of each group at most: a quick look at a large one."""
         groups = tuple(
@@ -217,7 +221,8 @@ class Scenario(Strict):
         return self.model_copy(update={"fleet": Fleet(groups)})
 
 
-def _clash(one: Act, other: Act) -> bool:
+def clash(one: Act, other: Act) -> bool:
+    """Whether they would have the same fail in two ways at a time."""
     together = one.at_s < other.until_s and other.at_s < one.until_s
     same = _struck_by(one) == _struck_by(other)
     apart = None not in (one.site, other.site) and one.site != other.site
@@ -226,7 +231,7 @@ def _clash(one: Act, other: Act) -> bool:
 
 def _struck_by(act: Act) -> tuple[str | None, str | None]:
     """What fails in one way at a time: a vendor's links, or what has a fault of its own name."""
-    return act.vendor, None if act.strikes is Strikes.LINK else act.fault.removeprefix("fault:")
+    return act.vendor, None if act.strikes is Strikes.LINK else act.own or act.fault
 
 
 def load(path: str | Path) -> Scenario:

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from devices.errors import ConfigError
 from fleet_sim.world.population import TAGS, Fleet, Group
 
+_SCENARIOS: Final = "scenarios"
 _SHOWN_MAX: Final = 60
 # A file of counts is read whole, and a year of them by the minute is 30 MB.
 _BESIDE_MAX_BYTES: Final = 64 << 20
@@ -40,19 +41,19 @@ _REMEDIES: Final[Mapping[str, str]] = {
 }
 
 
-def folder() -> Traversable:
-    """Where our own scenarios are: beside the code when installed, in `config/` of a checkout."""
-    installed = files("fleet_sim") / "scenarios"
-    return installed if installed.is_dir() else Path(__file__).parents[1] / "config" / "scenarios"
+def folder(shelf: str = _SCENARIOS) -> Traversable:
+    """Where our own files are: beside the code when installed, in `config/` of a checkout."""
+    installed = files("fleet_sim") / shelf
+    return installed if installed.is_dir() else Path(__file__).parents[1] / "config" / shelf
 
 
-def names() -> list[str]:
-    """The scenarios that came with doorfleet."""
-    found = (entry.name for entry in folder().iterdir())
+def names(shelf: str = _SCENARIOS) -> list[str]:
+    """The scenarios, or what else is on that shelf, that came with doorfleet."""
+    found = (entry.name for entry in folder(shelf).iterdir())
     return sorted(name.removesuffix(".yaml") for name in found if name.endswith(".yaml"))
 
 
-def read(path: str | Path) -> tuple[bytes, Callable[[str], str]]:
+def read(path: str | Path, shelf: str = _SCENARIOS) -> tuple[bytes, Callable[[str], str]]:
     """The bytes of a file, or of one of ours by its name; and what reads files beside it.
 
     Raises:
@@ -61,14 +62,15 @@ def read(path: str | Path) -> tuple[bytes, Callable[[str], str]]:
     given = Path(path)
     source: Traversable = given
     beside: Traversable = given.parent
-    if not given.exists() and str(path) in names():
-        source, beside = folder() / f"{path}.yaml", folder()
+    ours = names(shelf)
+    if not given.exists() and str(path) in ours:
+        source, beside = folder(shelf) / f"{path}.yaml", folder(shelf)
     try:
         data = source.read_bytes()
     except FileNotFoundError:
-        near = get_close_matches(given.stem, names(), n=1)
+        near = get_close_matches(given.stem, ours, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
-        raise ConfigError((f"{path}: no such file; {hint}ours are {', '.join(names())}",)) from None
+        raise ConfigError((f"{path}: no such file; {hint}ours are {', '.join(ours)}",)) from None
     except OSError as error:
         raise ConfigError(
             (f"{path}: {error.strerror}; give a YAML file that we may read",)

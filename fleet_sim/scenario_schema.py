@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from fleet_sim.act import own_faults
+from fleet_sim.act import able_to, own_faults
 from fleet_sim.faults import FAULTS, Kind, Setting
 from fleet_sim.scenario import Scenario
 from fleet_sim.world.fields import A_VENDOR
@@ -29,17 +29,18 @@ _KINDS: Final[Mapping[type, str]] = {
 }
 
 
-def schema(vendors: Iterable[str]) -> Node:
-    """A scenario as JSON Schema 2020-12.
+def schema(vendors: Iterable[str], model: type[Scenario] = Scenario) -> Node:
+    """A scenario as JSON Schema 2020-12, or what is a scenario and more.
 
     Args:
         vendors: who may be in one.
+        model: what it is.
     """
     names = sorted(vendors)
     document: Node = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": "urn:doorfleet:schema:scenario:1",
-        **Scenario.model_json_schema(),
+        "$id": f"urn:doorfleet:schema:{model.__name__.lower()}:1",
+        **model.model_json_schema(),
     }
     parts: Node = document["$defs"]
     _list_vendors(document, names)
@@ -93,7 +94,7 @@ def _faults(vendor: str) -> Node:
     """Every fault that its devices may have, each with its line."""
     own = own_faults(vendor)
     lines = {
-        **{name: kind.what for name, kind in FAULTS.items()},
+        **{name: kind.what for name, kind in FAULTS.items() if able_to(vendor, name)},
         **own,
         **{f"fault:{name}": what for name, what in own.items()},
     }
@@ -102,6 +103,8 @@ def _faults(vendor: str) -> Node:
 
 def _told(kind: Kind) -> Node:
     takes = {name: _setting(setting) for name, setting in kind.settings.items()}
+    if not takes:
+        return {"maxProperties": 0}
     return {"properties": takes, "propertyNames": {"enum": list(takes)}}
 
 
@@ -130,7 +133,12 @@ def _settings(vendor: str) -> Node:
 
 def text(vendors: Iterable[str] = registry.OURS) -> bytes:
     """The file's bytes."""
-    return orjson.dumps(schema(vendors), option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n"
+    return bytes_of(schema(vendors))
+
+
+def bytes_of(document: Node) -> bytes:
+    """A schema as a file."""
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n"
 
 
 if __name__ == "__main__":

@@ -273,8 +273,15 @@ def mosquitto_program(path: str) -> str:
 
 
 @asynccontextmanager
-async def gateway(config_text: str, folder: Path) -> AsyncIterator[Process]:
+async def gateway(
+    config_text: str, folder: Path, command: Sequence[str] = ()
+) -> AsyncIterator[Process]:
     """`doorfleet-gateway run` with this configuration, once it says that it is ready.
+
+    Args:
+        config_text: its configuration file.
+        folder: where to put that.
+        command: what to run instead, with the file behind it.
 
     Raises:
         StageError: it refused, or was not ready in time.
@@ -287,8 +294,7 @@ async def gateway(config_text: str, folder: Path) -> AsyncIterator[Process]:
         told.setblocking(False)  # noqa: FBT003 -- its own signature
         process = await Process.start(
             "the gateway",
-            *program("doorfleet-gateway"),
-            "run",
+            *(command or (*program("doorfleet-gateway"), "run")),
             str(config),
             env={**os.environ, "NOTIFY_SOCKET": address},
         )

@@ -1,16 +1,16 @@
 """One device in a run, whatever runs it: its people, its link, and what is broken about it."""
 
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
+from fleet_sim.around import Behind, Drained, Host, Link, Reception
 from fleet_sim.chance import stream
-from fleet_sim.faults import Fault, Spell
+from fleet_sim.faults import Arrivals, End, Fault, Spell
 from fleet_sim.fleet import Population
 from fleet_sim.habits import Habits, Manner, manner_of
-from fleet_sim.journal import Journal
-from fleet_sim.ledger import Ledger
+from fleet_sim.line import Line, Parcel, size_of
+from fleet_sim.struck import Struck
 from fleet_sim.words import Words
 from vendors.http import HttpReply
 from vendors.sim import (
@@ -24,99 +24,8 @@ from vendors.sim import (
     SimDevice,
 )
 
-# The serial stands in bytes 4 to 7 of every UHPPOTE datagram.
-_SERIAL_END: Final = 8
 # Nobody pulls a hundred plugs in the same millisecond; what does is a fault of its own.
 _PLUGS_MS: Final = 1_000
-
-
-class Link(Protocol):
-    """A board's connection to its broker."""
-
-    @property
-    def up(self) -> bool:
-        """Whether what is published now may arrive."""
-
-    def publish(self, message: Publish) -> None:
-        """Send one, while `up`."""
-
-    def drop(self) -> None:
-        """Cut it without a word: the broker publishes the will."""
-
-    def leave(self) -> None:
-        """Say DISCONNECT and go."""
-
-
-class Planner(Protocol):
-    """Whoever does things when they are due."""
-
-    def at(self, at_ms: int, what: Callable[[int], None]) -> None:
-        """Do this at or after then; equal times go in the order they were asked for."""
-
-    def stop(self) -> None:
-        """The world stands still: nothing is done any more."""
-
-
-class Host(Protocol):
-    """What a run gives its units.
-
-    `in_flight_ms`: what was sent so shortly before a link was cut may be lost on the way.
-    `recalls`: whether what devices have told is asked for: to be said again, or to be cleared.
-    """
-
-    seed: int
-    pace: float
-    ledger: Ledger
-    journal: Journal | None
-    in_flight_ms: float
-    recalls: bool
-
-    @property
-    def agenda(self) -> Planner:
-        """Everybody's timers."""
-
-    def now_ms(self) -> float:
-        """Unix ms, with its fraction."""
-
-    def later(self, wait_ms: float, what: Callable[[], None]) -> None:
-        """Have a link carry something on after so long, whatever the agenda does meanwhile."""
-
-    def datagram(self, payload: bytes, address: tuple[str, int]) -> None:
-        """Let one leave by the datagram devices' common socket."""
-
-
-class Drained(Protocol):
-    """A device's battery."""
-
-    def used(self) -> None:
-        """Somebody did something."""
-
-
-class Reception(Protocol):
-    """A device's radio."""
-
-    def late_ms(self) -> int:
-        """How late the next message comes; 0 for most."""
-
-
-class Behind(Protocol):
-    """The hub that a device is behind."""
-
-    @property
-    def up(self) -> bool:
-        """Whether what its devices send now may arrive."""
-
-    def deliver(self, message: Message, device: str, sent_ms: float) -> None:
-        """Let one message of a device leave."""
-
-    def cut(self) -> None:
-        """Break its links."""
-
-    def left(self) -> None:
-        """One of its devices has no power: without any the hub has none either."""
-
-    def returned(self) -> None:
-        """One of them has power again."""
 
 
 class Unit:
@@ -134,6 +43,7 @@ class Unit:
         "_wake_ms",
         "answer",
         "away",
+        "barred",
         "battery",
         "behind",
         "device",
@@ -164,6 +74,8 @@ class Unit:
         self.behind: Behind | None = None
         #: While it has no power or boots: what is to be done when it is back; None: it is there.
         self.away: list[Callable[[], None]] | None = None
+        #: While no link can be made: likewise.
+        self.barred: list[Callable[[], None]] | None = None
         self.battery: Drained | None = None
         self.radio: Reception | None = None
         #: Where a datagram device's replies go: whoever asked last.
@@ -178,8 +90,8 @@ class Unit:
         self._sent = 0
         #: How many lines of the journal are its.
         self._lines = 0
-        # What is under way on a slow link, as (due, sent, message); None until one was slow.
-        self._line: deque[tuple[float, float, Message]] | None = None
+        # None until its link was slow.
+        self._line: Line | None = None
 
     @property
     def rng(self) -> Chance:
@@ -204,6 +116,11 @@ class Unit:
         if self.behind is not None:
             return self.behind.up
         return self.device.session is None or (self.link is not None and self.link.up)
+
+    @property
+    def waits(self) -> list[Callable[[], None]] | None:
+        """While it cannot connect: what is to be done when it can."""
+        return self.barred if self.away is None else self.away
 
     @property
     def retained(self) -> list[str]:
@@ -238,9 +155,9 @@ class Unit:
     def _speak(self, effects: Effects, now_ms: float) -> None:
         """Nothing is wrong with its link: all that it says leaves at once."""
         ledger, vendor, words = self.fleet.ledger, self.vendor, self.words
-        for truth in effects.truths:
-            ledger.truth(vendor, truth, at_ms=now_ms)
         messages = effects.messages
+        for truth in effects.truths:
+            ledger.truth(vendor, truth, at_ms=now_ms, stored=_stored(messages))
         if messages:
             self._sent += len(messages)
             ledger.tally(vendor).frames += len(messages)
@@ -256,63 +173,115 @@ class Unit:
         ledger = self.fleet.ledger
         sends: list[tuple[int, Message]] = []
         copies = [] if effects.messages else [1]
+        torn: Publish | None = None
         for message in effects.messages:
-            arrivals = ((0, message),) if fault is None else fault.strike(message, self.rng)
+            arrivals = self._strike(message, fault) if torn is None else ()
+            if fault is not None and fault.tears and not arrivals and isinstance(message, Publish):
+                torn = torn or message
             copies.append(sum(each is message for _, each in arrivals))
+            if len(arrivals) > 1 and isinstance(message, Publish) and self.up:
+                self._note_garbage(message, arrivals)
             sends += [(ms, each) for ms, each in arrivals if not isinstance(each, HttpReply)]
+        if fault is not None and fault.veils and not all(copies):
+            ledger.veil(self.vendor, self.device.name, now_ms)
         for truth in effects.truths:
-            ledger.truth(self.vendor, truth, at_ms=now_ms, copies=min(copies))
+            stored = _stored(effects.messages)
+            ledger.truth(self.vendor, truth, at_ms=now_ms, copies=min(copies), stored=stored)
         # What is said in one breath is late together. On a connection that a hub shares out nothing
         # overtakes, and nothing waits for one device.
         radio = self.radio if sends and self.behind is None else None
         late_ms = 0 if radio is None else radio.late_ms()
+        if fault is not None:
+            late_ms += fault.lag_ms(self.rng)
+        breath = sum(size_of(message) for _, message in sends)
         for delay_ms, message in sends:
-            self._send(delay_ms + late_ms, now_ms, message)
+            breath -= self._send(delay_ms + late_ms, now_ms, message, fault, breath)
+        if torn is not None:
+            self._tear(torn)
         if self.words is not None:
             self.words.remember(effects, got_out=min(copies) > 0)
+
+    def _note_garbage(self, message: Publish, arrivals: Arrivals) -> None:
+        """What comes besides a good message, and is none: a host must own up to having got it."""
+        garbled = self.fleet.ledger.tally(self.vendor).garbled
+        for _, each in arrivals:
+            if isinstance(each, Publish) and each.payload != message.payload:
+                garbled[each.topic] += 1
+
+    def _strike(self, message: Message, fault: Fault | None) -> Arrivals:
+        """What arrives of a message; of one that finds the line full nothing does."""
+        if fault is None:
+            return ((0, message),)
+        waiting = 0 if self._line is None else self._line.bytes
+        if fault.bytes_per_s and waiting + size_of(message) > fault.backlog_bytes:
+            return ()
+        return fault.strike(message, self.rng)
 
     def outdated(self, topic: str) -> None:
         """Its hub spoke there for it: what it said itself is no longer the last word."""
         if self.words is not None:
             self.words.outdated(topic)
 
-    def _send(self, delay_ms: int, now_ms: float, message: Message) -> None:
-        """At once, or behind what a slow link still carries."""
+    def _send(
+        self,
+        delay_ms: int,
+        now_ms: float,
+        message: Message,
+        fault: Fault | None = None,
+        breath: int = 0,
+    ) -> int:
+        """At once, or behind what a slow link still carries.
+
+        `breath`: how many bytes are said in one breath from it on; how many of them the link was
+        told of now. What is said in one breath arrives together, unless it trickles in.
+        """
         self._sent += 1
         if self.words is not None:
             self.words.sent(message)
         self.fleet.ledger.tally(self.vendor).frames += 1
-        if not (delay_ms or self._line):
+        if fault is not None and delay_ms and not fault.in_order:
+            self.fleet.later(delay_ms, partial(self._overtaken, message, now_ms))
+            return 0
+        takes_ms, early, told = 0.0, False, 0
+        if fault is not None and fault.bytes_per_s:
+            drips = self.link is not None and self.link.drips and isinstance(message, Publish)
+            early = fault.in_pieces and drips
+            told = size_of(message) if early else breath
+            takes_ms = 1_000 * told / fault.bytes_per_s
+        if not (delay_ms or takes_ms or self._line):
             self._deliver(message, now_ms)
-            return
-        due_ms = now_ms + delay_ms
+            return told
         if self._line is None:
-            self._line = deque()
-        if self._line:
-            due_ms = max(due_ms, self._line[-1][0])
-        self._line.append((due_ms, now_ms, message))
-        if len(self._line) == 1:
-            self.fleet.later(delay_ms, self._arrive)
+            self._line = Line(self.fleet, self._arrived)
+        self._line.put(message, delay_ms, takes_ms, early=early)
+        return told
 
-    def _arrive(self) -> None:
-        if not self._line:
-            return  # the link was cut in between
-        now_ms = self.fleet.now_ms()
-        while self._line and self._line[0][0] <= now_ms + 1:
-            _, sent_ms, message = self._line.popleft()
-            self._deliver(message, sent_ms)
-        if self._line:
-            wait_ms = self._line[0][0] - now_ms
-            self.fleet.later(wait_ms, self._arrive)
+    def _arrived(self, parcel: Parcel) -> None:
+        self._deliver(parcel.message, parcel.sent_ms, parcel.over_ms)
 
-    def _deliver(self, message: Message, sent_ms: float) -> None:
+    def _overtaken(self, message: Message, sent_ms: float) -> None:
+        """It arrives after newer words: whoever cannot see that it is old takes it for news."""
+        self.fleet.ledger.loosen(self.vendor, self.device.name, sent_ms, sent_ms)
+        self.fleet.ledger.retold(self.vendor, self.device.name, sent_ms, self.fleet.now_ms())
+        self._deliver(message, sent_ms)
+
+    def _tear(self, message: Publish) -> None:
+        """Let it break off, and its link with it."""
+        share = self.rng.random()
+        if self.behind is not None:
+            self.behind.tear(message, share)
+        elif self.link is not None and self.link.up:
+            self.broke()
+            self.link.tear(message, share)
+
+    def _deliver(self, message: Message, sent_ms: float, over_ms: float = 0.0) -> None:
         if self.behind is not None:
             self.behind.deliver(message, self.device.name, sent_ms)
         elif isinstance(message, Publish):
-            if self.link is not None and self.link.up:
-                self.link.publish(message)
-            else:
+            if self.link is None or not self.link.up:
                 self._loosen(sent_ms)
+            elif self.link.publish(message, over_ms):
+                self.fleet.ledger.loosen(self.vendor, self.device.name, sent_ms, sent_ms)
         elif self.away is not None:
             self._loosen(sent_ms)
         elif isinstance(message, Reply):
@@ -404,39 +373,37 @@ class Unit:
         return fault if spell.harms(fault, self.rng, self.fleet.now_ms()) else None
 
     def strike(self, fault: Fault) -> None:
-        """Begin to fail."""
+        """Begin to fail; what failed until now fails no more."""
+        if self.fault is not None and self.fault.ends is End.SILENT:
+            self.cut()
         self.fault = fault
+        if fault.apart_ms is None:
+            self._rejoin()
+        elif self.barred is None:
+            self.barred = []
         self._spell = None if fault.probability >= 1 else Spell()
         self.live()
         if fault.back_ms is not None:
             self.leave()
-        if fault.cut_every_ms:
-            self._storm(fault)
-        if fault.rate_factor > 1 and self._sent:
-            normal_ms = (self.fleet.now_ms() - self._born_ms) / self._sent
-            self._babble(fault, normal_ms / fault.rate_factor)
+        Struck(self, fault).begin()
 
-    def _storm(self, fault: Fault) -> None:
-        if self.fault is fault:
-            self.cut()
-            at_ms = int(self.fleet.now_ms()) + fault.cut_every_ms
-            self.fleet.agenda.at(at_ms, lambda _: self._storm(fault))
+    def usurp(self) -> None:
+        """Have somebody else connect with its client id."""
+        link = self.link if self.behind is None else self.behind
+        if link is not None:
+            link.usurp()
 
-    def _babble(self, fault: Fault, every_ms: float) -> None:
-        """Say again what was said, so often that it makes up for what people cannot do faster."""
+    def repeat(self) -> None:
+        """Say again what was said, if there is something that may be."""
+        passing = self.fault is not None and self.fault.babble_ms is not None
+        words = self.words if self.up else None
+        if words is not None and (word := words.again(passing=passing)) is not None:
+            self._send(0, self.fleet.now_ms(), word)
 
-        def again(at_ms: int) -> None:
-            if self.fault is not fault:
-                return
-            word = self.words.again() if self.words is not None and self.up else None
-            if word is not None:
-                self._send(0, self.fleet.now_ms(), word)
-            self.fleet.agenda.at(at_ms + gap_ms(), again)
-
-        def gap_ms() -> int:
-            return max(1, round(self.rng.expovariate(1 / every_ms)))
-
-        self.fleet.agenda.at(int(self.fleet.now_ms()) + gap_ms(), again)
+    @property
+    def usual_gap_ms(self) -> float | None:
+        """How long it is between two messages of it, on average; None if it said nothing yet."""
+        return (self.fleet.now_ms() - self._born_ms) / self._sent if self._sent else None
 
     def heal(self) -> None:
         """Fail no more."""
@@ -445,6 +412,9 @@ class Unit:
         if fault is not None and fault.back_ms is not None:
             at_ms = int(self.fleet.now_ms()) + self.rng.randrange(fault.back_ms)
             self.fleet.agenda.at(at_ms, lambda _: self.boot())
+        if self.barred is not None:
+            at_ms = int(self.fleet.now_ms()) + self.rng.randrange(_apart_ms(fault))
+            self.fleet.agenda.at(at_ms, lambda _: self._reunite())
         if fault is not None and fault.reconnect:
             at_ms = int(self.fleet.now_ms()) + self.rng.randrange(_PLUGS_MS)
             self.fleet.agenda.at(at_ms, lambda _: self._pull(fault))
@@ -453,6 +423,23 @@ class Unit:
         """It comes back, unless it has no power."""
         if self.fault is None or self.fault.back_ms is None:
             self.come_back()
+
+    def _reunite(self) -> None:
+        """The end of a fault that keeps it apart, unless another one does now."""
+        if self.fault is None or self.fault.apart_ms is None:
+            self._rejoin()
+
+    def _rejoin(self) -> None:
+        """Links can be made again, and one that died is given up."""
+        waiting, self.barred = self.barred, None
+        if waiting is None:
+            return
+        if self.behind is not None:
+            self.behind.reunite()
+        elif not self.up:
+            self.cut()
+        for each in waiting:
+            each()
 
     def _pull(self, healed: Fault) -> None:
         """The end of a fault that only a reconnect ends, unless it has begun again."""
@@ -479,36 +466,31 @@ class Unit:
         for each in waiting or ():
             each()
 
-    def cut(self) -> None:
+    def cut(self, how: End = End.CLOSED) -> None:
         """Cut the link; what is under way on it is lost. A datagram device has none."""
         if self.behind is not None:
-            self.behind.cut()
-            return
-        if self.link is None:
-            return
+            self.behind.cut(how)
+        elif self.link is not None:
+            self.broke()
+            self.link.drop(how)
+
+    def broke(self) -> None:
+        """Its link is about to end, or did: what is under way on it is lost."""
         under_way_ms = self.fleet.in_flight_ms
         since_ms = self.fleet.now_ms() - under_way_ms
         if self._line:
-            since_ms = min(since_ms, self._line[0][1])
+            since_ms = min(since_ms, self._line.since_ms)
         if self._line or under_way_ms:
             self._loosen(since_ms)
         if self._line is not None:
             self._line.clear()
-        self.link.drop()
 
 
-class SharedSocket:
-    """Finds whom a datagram is for: any number of serials share a socket."""
+def _apart_ms(fault: Fault | None) -> int:
+    found = None if fault is None else fault.apart_ms
+    return _PLUGS_MS if found is None else found
 
-    def __init__(self, units: Iterable[Unit]) -> None:
-        self._by_serial = {unit.device.serial: unit for unit in units if unit.device.serial}
 
-    def arrived(self, payload: bytes, address: tuple[str, int]) -> None:
-        """A datagram from the host: for the serial that it names, or for all (serial 0)."""
-        if len(payload) < _SERIAL_END:
-            return  # no serial in it
-        serial = int.from_bytes(payload[4:_SERIAL_END], "little")
-        one = self._by_serial.get(serial)
-        for unit in [one] if one else (self._by_serial.values() if serial == 0 else ()):
-            unit.answer = address
-            unit.received(payload)
+def _stored(messages: Sequence[Message]) -> bool:
+    """Whether a broker keeps all of these for a subscriber that is away."""
+    return bool(messages) and all(isinstance(one, Publish) and one.qos > 0 for one in messages)

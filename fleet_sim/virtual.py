@@ -20,38 +20,40 @@ from fleet_sim import report
 from fleet_sim.acts import Cue
 from fleet_sim.broker.memory import MemoryBroker
 from fleet_sim.broker.memory_client import MemoryClient
-from fleet_sim.chance import generator
 from fleet_sim.clock import SimClock, SimLoop
-from fleet_sim.fleet import Agenda, Population, polled, within
+from fleet_sim.findings import Findings, NotingJournal
+from fleet_sim.fleet import polled
 from fleet_sim.garbage import seldom_collecting
+from fleet_sim.ground import check
 from fleet_sim.hub import HubUnit
 from fleet_sim.journal import Journal
 from fleet_sim.ledger import Ledger
 from fleet_sim.life import BEGINS_MS, EPOCH_MS, SETTLE_S, Life
+from fleet_sim.loop_agenda import LoopAgenda
 from fleet_sim.memory_net import MemoryLink, MemoryNet, listener
 from fleet_sim.meter import Meter, Watch, struck
 from fleet_sim.quiet import quiet_log
 from fleet_sim.scenario import Scenario
 from fleet_sim.shard import WHOLE, Shard
+from fleet_sim.shared_socket import SharedSocket
 from fleet_sim.timeline import Timeline
-from fleet_sim.unit import SharedSocket, Unit
+from fleet_sim.unit import Unit
+from fleet_sim.virtual_config import BROKER_URL, gateway_config
+from fleet_sim.virtual_gateway import VirtualGateway
+from fleet_sim.virtual_ground import VirtualGround, cells_struck, disk_for
 from fleet_sim.wiring import SITE, command_topic
 from fleet_sim.world.world import World
-from gateway.app import ROOT, Cell, make_cell, parse
-from vendors import registry
+from gateway.app import ROOT
 from vendors.sim import Addresses
 
-_BROKER: Final = "127.0.0.1:1883"
 _DEVICES: Final = ("127.0.0.1", 60_000)
 _BUS: Final = f"{ROOT}/{SITE}"
-# A link in memory needs no probing.
-_KEEPALIVE_S: Final = 3600
 _READY_S: Final = 20.0
 _PROGRESS_STEPS: Final = 100
 _SHOW_S: Final = 0.1
 #: So many devices, some 40 kB each with all that a gateway knows of them, are run at a time: a
 #: larger fleet has several gateways, and their time passes one after the other.
-DEVICES_MAX: Final = 6_000
+DEVICES_MAX: Final = 10_000
 # Memory, where there is such a folder: a simulated disk needs no patience.
 _RAM: Final = Path("/dev/shm")  # noqa: S108 -- a folder in it has a name of its own
 
@@ -87,7 +89,9 @@ def run(
 
     Raises:
         OSError: the journal cannot be written.
+        ConfigError: an act cannot be had in simulated time.
     """
+    check(scenario, "virtual")
     began_s = time.perf_counter()
     with (
         simulated() as (folder, runner),
@@ -100,7 +104,7 @@ def run(
 
 
 class VirtualRun:
-    """One run: fleet, broker, cells and a witness on one simulated loop. A `unit.Host`."""
+    """One run: fleet, broker, cells and a witness on one simulated loop. An `around.Host`."""
 
     in_flight_ms = 0.0
 
@@ -116,7 +120,9 @@ class VirtualRun:
         self.scenario = scenario
         self.seed = seed
         self.pace = scenario.pace
-        self.journal = journal
+        self.findings = Findings(EPOCH_MS + BEGINS_MS, scenario.fleet)
+        self.journal: Journal | None = NotingJournal(journal, self.findings)
+        self._written = journal
         self._folder = folder
         #: Only a flood says again what was said.
         self.recalls = scenario.floods
@@ -130,6 +136,8 @@ class VirtualRun:
         tallies = {vendor: self.ledger.tally(vendor) for vendor in scenario.fleet}
         self.course = Timeline(tallies, scenario.seconds)
         self._digest = blake2b(digest_size=16)
+        #: Is told each event of the bus: its bytes, and when it came, in Unix ms.
+        self.overhears: Callable[[bytes, float], None] | None = None
 
     async def run(
         self,
@@ -160,85 +168,86 @@ class VirtualRun:
         self._life = Life(self, self.scenario, self.world, self._populations)
         self.units, self.hubs = self._life.units, self._life.hubs
         self._at = Addresses(
-            broker=f"mqtt://{_BROKER}",
+            broker=BROKER_URL,
             datagrams=":".join(map(str, _DEVICES)),
             hubs=self._net.serve([hub for hub in self.hubs if hub.session is None]),
         )
         self._panels = SharedSocket(self.units)
-        witness = MemoryClient(self._broker, self._heard)
-        witness.connect("witness", keep_alive_s=0)
-        witness.subscribe(f"{_BUS}/+/+/event/#", qos=1)
-        self.world.say = lambda unit, request: witness.publish(
-            command_topic(SITE, unit), request, qos=1
-        )
+        self._listen()
         heard = listener(self._panels.arrived)
         self._socket, _ = await self._net.udp_opener(heard, _DEVICES, False)  # noqa: FBT003 -- no broadcast
         self._life.power_on()
         if built is not None:
             built()
-        cells = self._cells()
+        self._have_gateway()
         with seldom_collecting():
-            return await self._played(cells, progress, watch)
+            return await self._played(progress, watch)
 
     async def _played(
-        self,
-        cells: list[Cell],
-        progress: Callable[[float], None] | None,
-        watch: Watch | None,
+        self, progress: Callable[[float], None] | None, watch: Watch | None
     ) -> dict[str, Mapping[str, Any]]:
-        tasks = [asyncio.create_task(cell.run(), name=cell.name) for cell in cells]
+        gateway = self.gateway
+        gateway.start()
+        keeping = asyncio.create_task(gateway.keep())
         try:
-            script = asyncio.create_task(self._script(cells, progress, watch))
-            done, _ = await asyncio.wait([script, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            script = asyncio.create_task(self._script(progress, watch))
+            done, _ = await asyncio.wait([script, keeping], return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
-            snapshots: dict[str, Mapping[str, Any]] = {c.name: c.snapshot() for c in cells}
+            snapshots = gateway.snapshots()
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            keeping.cancel()
+            await gateway.stop()
             await self._net.close()
             self._broker.stop()
         return snapshots
 
-    def _cells(self) -> list[Cell]:
-        """One cell for each vendor, as a gateway would have them, at a simulation's leisure."""
-        config = parse(
-            {
-                "site": SITE,
-                "state_dir": str(self._folder),
-                "bus": [{"kind": "mqtt", "url": f"mqtt://{_BROKER}", "keepalive_s": _KEEPALIVE_S}],
-                "supervisor": {"heartbeat_s": 60, "hang_s": 600},
-                "cells": [
-                    {
-                        "vendor": population.vendor,
-                        "settings": self._settings(population),
-                        "health_interval_ms": 3_600_000,
-                    }
-                    for population in self._populations
-                ],
-            },
-            origin="the simulated gateway",
-        )
-        clock = SimClock(EPOCH_MS, self._loop)
-        return [
-            make_cell(
-                config,
-                cell,
-                clock=clock,
-                rng=generator(self.seed, f"cell/{cell.name}"),
-                network=self._net,
-                inline_commits=True,
-            )
-            for cell in config.cells
-        ]
+    def _listen(self) -> None:
+        """Hear what the bus says, and ask for what couriers want."""
+        witness = MemoryClient(self._broker, self._heard)
+        witness.connect("witness", keep_alive_s=0)
+        witness.subscribe(f"{_BUS}/+/+/event/#", qos=1)
+        watchman = MemoryClient(self._broker, self._fares)
+        watchman.connect("watchman", keep_alive_s=0)
+        watchman.subscribe(f"{_BUS}/gateway/+/health", qos=1)
 
-    def _settings(self, population: Population) -> Mapping[str, object]:
-        vendor = registry.vendor(population.vendor)
-        settings = dict(population.gateway_settings(self._at))
-        if "keepalive_s" in vendor.settings.model_fields:
-            settings["keepalive_s"] = _KEEPALIVE_S
-        return within(settings, self.scenario.gateway.get(population.vendor, {}))
+        def say(unit: Unit, request: bytes) -> None:
+            self.findings.asked(unit, request, self.now_ms())
+            ask = partial(witness.publish, command_topic(SITE, unit), request, qos=1)
+            self._ground.commands.carry(ask)
+
+        self.world.say = say
+
+    def _have_gateway(self) -> None:
+        scenario = self.scenario
+        config = gateway_config(scenario, self._populations, self._at, self._folder)
+        clock = SimClock(EPOCH_MS, self._loop)
+        cells = [cell.name for cell in config.cells]
+        disk = disk_for(scenario, self.seed)
+        self.gateway = VirtualGateway(
+            config,
+            net=self._net,
+            clock=clock,
+            seed=self.seed,
+            struck=cells_struck(scenario, cells),
+            disk=disk,
+            on_beat=self.findings.snapshot if scenario.acts else None,
+            on_end=self._ended,
+        )
+        self._ground = VirtualGround(
+            gateway=self.gateway,
+            broker=self._broker,
+            clock=clock,
+            disk=disk,
+            units=self.units,
+            ledger=self.ledger,
+            sinks=[f"doorfleet-{SITE}-{cell}" for cell in cells],
+            seed=self.seed,
+        )
+
+    def _ended(self, cell: str, how: str) -> None:
+        self.findings.ended(cell, how, self.now_ms())
+        self._ground.deaf(cell)
 
     # --- what a unit is given -----------------------------------------------------------------
 
@@ -257,25 +266,30 @@ class VirtualRun:
     def _heard(self, topic: str, payload: bytes, qos: int, retain: bool) -> None:  # noqa: FBT001 -- OnMessage
         del qos, retain
         self._digest.update(b"%b %b\n" % (topic.encode(), payload))
-        event = orjson.loads(payload)
-        self.ledger.event(event, self.now_ms())
-        self.world.heard(event, self.now_ms())
+        if self.overhears is not None:
+            self.overhears(payload, self.now_ms())
+        event, now_ms = orjson.loads(payload), self.now_ms()
+        self.findings.event(topic, payload, event, now_ms)
+        self.ledger.event(event, now_ms)
+        self.world.heard(event, now_ms)
+
+    def reaches(self, topic: str) -> bool:
+        """Whether the gateway listens to this topic of a device."""
+        return any(self._broker.core.subscriptions.routes(topic))
+
+    def _fares(self, topic: str, payload: bytes, qos: int, retain: bool) -> None:  # noqa: FBT001 -- OnMessage
+        del topic, qos, retain
+        self.findings.health(orjson.loads(payload), self.now_ms())
 
     # --- the course of a run ------------------------------------------------------------------
 
-    async def _script(
-        self,
-        cells: list[Cell],
-        progress: Callable[[float], None] | None,
-        watch: Watch | None,
-    ) -> None:
+    async def _script(self, progress: Callable[[float], None] | None, watch: Watch | None) -> None:
         async with asyncio.timeout(_READY_S):
-            for cell in cells:
-                await cell.ready()
+            await self.gateway.ready()
         began_s = BEGINS_MS / 1000
         await asyncio.sleep(began_s - self._loop.time())  # the cells connect and subscribe
-        self._life.begin(self._connect)
-        planned = self._buckets(cells, watch)
+        self._life.begin(self._connect, self._ground)
+        planned = self._buckets(watch)
         seconds = self.scenario.seconds
         if progress is not None:
             shares = [step / _PROGRESS_STEPS for step in range(1, _PROGRESS_STEPS + 1)]
@@ -287,7 +301,7 @@ class VirtualRun:
         await asyncio.sleep(SETTLE_S + self.scenario.longest_wait_s)
         await self._look_at_states()
 
-    def _buckets(self, cells: list[Cell], watch: Watch | None) -> list[Cue]:
+    def _buckets(self, watch: Watch | None) -> list[Cue]:
         """At the end of each bucket of time: note how it stands, and show it to whoever watches."""
         said: dict[str, Mapping[str, Any]] = {}
         about = report.about(self.scenario, self.seed, virtual=True)
@@ -302,7 +316,7 @@ class VirtualRun:
             # Nobody looks more often, and a cell does not tell its state for nothing.
             if watch is not None and now_s - shown_s >= _SHOW_S:
                 shown_s = now_s
-                said.update((cell.name, cell.snapshot()) for cell in cells)
+                said.update(self.gateway.snapshots())
                 watch.show(meter.moment(end_s, struck(self.scenario, end_s)))
 
         # Everything happens in whole milliseconds: what does so at its end is the next one's.
@@ -335,44 +349,30 @@ class VirtualRun:
                 self.scenario, self.seed, self.ledger.close(), cells, self.course.so_far()
             ),
             **self.world.result(),
+            **self.findings.plain(),
+            **self._of_cells(),
             "time": "virtual",
             "digest": self._digest.hexdigest(),
             "journal": self._journal(),
         }
 
+    def _of_cells(self) -> dict[str, Any]:
+        return {
+            "restarts": {name: kept.restarts for name, kept in self.gateway.kept.items()},
+            "dead_letters": self.gateway.letters(),
+            "requests": {
+                vendor: sorted(  # seconds at which its hubs were asked while they were struck
+                    self.findings.at_s(at_ms)
+                    for hub in self.hubs
+                    if hub.vendor == vendor
+                    for at_ms in hub.asked_ms
+                )
+                for vendor in self.scenario.fleet
+            },
+        }
+
     def _journal(self) -> dict[str, Any] | None:
-        if self.journal is None:
+        if self._written is None:
             return None
-        digest = self.journal.close()
+        digest = self._written.close()
         return {"digest": str(digest), "lines": digest.lines}
-
-
-class LoopAgenda(Agenda):
-    """The agenda, woken by the loop's own timers instead of by looking at a clock."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__()
-        self._loop = loop
-        self._timer: asyncio.TimerHandle | None = None
-        self._armed_ms = 0
-
-    def at(self, at_ms: int, what: Callable[[int], None]) -> None:
-        """Do this at or after then; equal times go in the order they were asked for."""
-        super().at(at_ms, what)
-        self._arm()
-
-    def _arm(self) -> None:
-        next_ms = self.next_ms
-        if next_ms is None:
-            return
-        if self._timer is not None:
-            if self._armed_ms <= next_ms:
-                return
-            self._timer.cancel()
-        self._armed_ms = next_ms
-        self._timer = self._loop.call_at((next_ms - EPOCH_MS) / 1000, self._due)
-
-    def _due(self) -> None:
-        self._timer = None
-        self.run(self._armed_ms)
-        self._arm()

@@ -6,8 +6,11 @@ hurry as much more. Devices and links keep their own times, as does the gateway.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -15,20 +18,29 @@ from typing import Any, Final
 import orjson
 import yaml
 
-from fleet_sim import acts, real_time, report, stage
+from fleet_sim import acts, real_time, report, stage, wire_ground
+from fleet_sim.bus_relay import BusRelay
 from fleet_sim.garbage import frozen
+from fleet_sim.ground import check
 from fleet_sim.ledger import Forgetful, Ledger
+from fleet_sim.live.desk import Desk
+from fleet_sim.live.faults import LiveFaults
+from fleet_sim.live.here import Here
 from fleet_sim.meter import Watch
-from fleet_sim.real_time import SETTLE_MAX_S, SILENT_S, UP_S, Narrator, all_up, patience
+from fleet_sim.real_time import SETTLE_MAX_S, SILENT_S, UP_S, WAIT_MAX_S, Narrator, all_up, patience
 from fleet_sim.scenario import Scenario
 from fleet_sim.timeline import Timeline
+from fleet_sim.unit import Unit
 from fleet_sim.wire import WireFleet, Witness, forget, listen, raise_files, verdict, wall_ms
+from fleet_sim.wire_ground import WireGround
 from fleet_sim.wiring import SITE, bus_topics, command_topic, gateway_config, left_retained
 from fleet_sim.world.world import World
 from vendors.sim import Addresses
 from vendors.wire import mqtt311
 
 _TURN_S: Final = 0.05
+#: Is told each message of the bus: its bytes, and when it came, in Unix ms.
+Overhears = Callable[[bytes, float], None]
 
 
 @dataclass(slots=True)
@@ -63,14 +75,21 @@ async def run(  # noqa: PLR0913 -- by keyword; what people choose
     broker: str = "embedded",
     watch: Watch | None = None,
     gateway: bool = True,
+    desk: Desk | None = None,
 ) -> dict[str, Any]:
     """Run it to its end; the result has the shape of a virtual run's, without a digest.
 
     Args and errors: see `play`.
     """
-    return _result(
+    return result(
         await play(
-            scenario, seed=seed, seconds=seconds, broker=broker, watch=watch, gateway=gateway
+            scenario,
+            seed=seed,
+            seconds=seconds,
+            broker=broker,
+            watch=watch,
+            gateway=gateway,
+            desk=desk,
         )
     )
 
@@ -83,6 +102,9 @@ async def play(  # noqa: PLR0913 -- by keyword; what people choose
     broker: str = "embedded",
     watch: Watch | None = None,
     gateway: bool = True,
+    desk: Desk | None = None,
+    overhears: Overhears | None = None,
+    wait_max_s: float = WAIT_MAX_S,
 ) -> Played:
     """Run it to its end.
 
@@ -94,18 +116,29 @@ async def play(  # noqa: PLR0913 -- by keyword; what people choose
         watch: is shown how it goes.
         gateway: start one, and hold the bus against what happened; without it the fleet is for
             somebody's own gateway, or for the broker alone.
+        desk: takes what people want to break meanwhile.
+        overhears: hears what the run hears on the bus.
+        wait_max_s: in the end, nobody waits longer for the slowest news.
 
     Raises:
         StageError: broker or gateway could not be had, or went away, or the machine is too small.
-        ConfigError: a vendor refuses what the scenario says.
+        ConfigError: a vendor refuses what the scenario says, or an act cannot be had so.
     """
+    check(scenario, "real", lacks="" if gateway else "there is no gateway to be struck")
     raise_files()
     with TemporaryDirectory(prefix="doorfleet-") as name:
         folder = Path(name)
         async with stage.broker(broker, folder) as (found, process):
             played = _Run(
-                scenario, seed, seconds or scenario.seconds, found, watch, gateway=gateway
+                scenario,
+                seed,
+                seconds or scenario.seconds,
+                found,
+                watch,
+                desk=desk,
+                gateway=gateway,
             )
+            played.overhears, played.wait_max_s = overhears, wait_max_s
             fleet = played.fleet
             try:
                 hubs = await fleet.open_hubs(folder)
@@ -120,7 +153,10 @@ async def play(  # noqa: PLR0913 -- by keyword; what people choose
                     return await played.play()
                 # Heard from the first word on: panels answer before the gateway says it is ready.
                 await played.listen()
-                async with stage.gateway(played.config(at, folder), folder) as real:
+                async with (
+                    played.grounded(folder),
+                    stage.gateway(played.config(at, folder), folder, played.obedient) as real,
+                ):
                     played.watched = [each for each in (process, real) if each is not None]
                     played.say(f"broker {found.kind} at {found.url}, gateway is process {real.pid}")
                     return await played.play()
@@ -141,15 +177,24 @@ class _Run:
         broker: stage.BrokerAt,
         watch: Watch | None,
         *,
+        desk: Desk | None,
         gateway: bool,
     ) -> None:
         self._gateway = gateway
+        self._desk = desk
+        self.overhears: Overhears | None = None
+        self.wait_max_s = WAIT_MAX_S
         self.watched: Sequence[stage.Process] = ()
+        #: With what people added to its acts, once its time is over.
         self._scenario = scenario
         self._seed = seed
         self._seconds = seconds
         self._hurry = scenario.seconds / seconds
         self._broker = broker
+        self._bus_url = broker.url
+        #: The command of a gateway that can be struck; empty: the real one.
+        self.obedient: Sequence[str] = ()
+        self._ground: WireGround | None = None
         self._watch = watch
         self._cells: dict[str, dict[str, Any]] = {}
         self._heard_s = 0.0
@@ -166,13 +211,34 @@ class _Run:
         tallies = {vendor: self.fleet.ledger.tally(vendor) for vendor in scenario.fleet}
         self._course = Timeline(tallies, scenario.seconds, at_least_s=self._hurry)
 
+    @asynccontextmanager
+    async def grounded(self, folder: Path) -> AsyncIterator[None]:
+        """With what can break the gateway's cells, box and bus, if that is to be."""
+        relay = None
+        if wire_ground.strikes_the_bus(self._scenario):
+            relay = BusRelay(self._broker.host, self._broker.port)
+            await relay.open()
+            self._bus_url = f"mqtt://127.0.0.1:{relay.port}"
+        if wire_ground.is_struck(self._scenario) or self._desk is not None:
+            self.obedient = (sys.executable, "-m", "fleet_sim.saboteur")
+            self._ground = wire_ground.WireGround(
+                folder / "state", self.fleet, seed=self._seed, hurry=self._hurry, relay=relay
+            )
+        try:
+            yield
+        finally:
+            if self._ground is not None:
+                await self._ground.close()
+            if relay is not None:
+                await relay.close()
+
     def config(self, at: Addresses, folder: Path) -> str:
         """The gateway's configuration file."""
         config = gateway_config(
             self.fleet.populations,
             at,
             site=SITE,
-            bus_url=self._broker.url,
+            bus_url=self._bus_url,
             state_dir=folder / "state",
             told=self._scenario.gateway,
         )
@@ -189,7 +255,15 @@ class _Run:
             StageError: the broker cannot be reached.
         """
         witness = self._witness = await listen(self._broker, bus_topics(SITE), self._heard)
-        self.world.say = lambda unit, request: witness.publish(command_topic(SITE, unit), request)
+
+        def say(unit: Unit, request: bytes) -> None:
+            ask = partial(witness.publish, command_topic(SITE, unit), request)
+            if self._ground is None:
+                ask()
+            else:
+                self._ground.commands.carry(ask)
+
+        self.world.say = say
 
     def close(self) -> None:
         """Listen no longer."""
@@ -227,7 +301,7 @@ class _Run:
         self.say("the world stands still; what is under way arrives")
         self.world.rest()
         self.fleet.quiet = True
-        wait_s, settled = patience(self._scenario, gateway=self._gateway)
+        wait_s, settled = patience(self._scenario, gateway=self._gateway, most_s=self.wait_max_s)
         quiet_s = loop.time() + wait_s
         await self._until(
             lambda: loop.time() - max(self._heard_s, quiet_s) >= SILENT_S,
@@ -255,7 +329,16 @@ class _Run:
         """People live, and act follows act, until the time is over."""
         loop = asyncio.get_running_loop()
         units = self.fleet.units
-        cues = acts.cues(self._scenario, self._seed, units, self.world.residents(units))
+        residents = list(self.world.residents(units))
+        cues = acts.cues(self._scenario, self._seed, units, residents, self._ground)
+        live = LiveFaults(
+            self._scenario,
+            Here(self._scenario, self._seed, residents, self._ground),
+            seconds=self._seconds,
+            hurry=self._hurry,
+            desk=self._desk,
+            say=self.say,
+        )
         narrator = Narrator(
             self._scenario,
             self._seed,
@@ -265,12 +348,17 @@ class _Run:
             self._cells,
             self._watch,
         )
-        while (now_s := loop.time() - began_s) < self._seconds:
-            self._all_run()
-            while cues and cues[0][0] / self._hurry <= now_s:
-                cues.pop(0)[1]()
-            narrator.tell(now_s)
-            await asyncio.sleep(_TURN_S)
+        try:
+            while (now_s := loop.time() - began_s) < self._seconds:
+                self._all_run()
+                while cues and cues[0][0] / self._hurry <= now_s:
+                    cues.pop(0)[1]()
+                live.turn(now_s)
+                narrator.tell(now_s, live.played)
+                await asyncio.sleep(_TURN_S)
+        finally:
+            live.close(min(loop.time() - began_s, self._seconds))
+        self._scenario = live.played
         narrator.finish()
         for _, what in cues:
             what()
@@ -281,9 +369,13 @@ class _Run:
             self._watch.say(text)
 
     def _heard(self, packet: mqtt311.Publish) -> None:
+        if self.overhears is not None:
+            self.overhears(packet.payload, self.fleet.now_ms())
         body = orjson.loads(packet.payload)
         if packet.topic.endswith("/health"):
             self._cells[body["cell"]] = body
+            if self._ground is not None:
+                self._ground.heard(body)
             return
         self._heard_s = asyncio.get_running_loop().time()
         self.fleet.ledger.event(body, self.fleet.now_ms())
@@ -304,7 +396,8 @@ class _Run:
             await asyncio.sleep(0.02)
 
 
-def _result(played: Played) -> dict[str, Any]:
+def result(played: Played) -> dict[str, Any]:
+    """The verdict on what was played; it has the shape of a virtual run's, without a digest."""
     tallies = played.ledger.close(newest_owed=played.settled)
     cells = cells_of(played) if played.gateway else {}
     found = report.result(played.scenario, played.seed, tallies, cells, played.course)

@@ -12,7 +12,7 @@ _NOTHING: Final[frozenset[str]] = frozenset()
 class Words:
     """One device's words. A run that neither floods nor cleans up needs none."""
 
-    __slots__ = ("_last", "_tells", "_told", "_true", "topics")
+    __slots__ = ("_last", "_passing", "_tells", "_told", "_true", "topics")
 
     def __init__(self) -> None:
         #: The topics on which a broker keeps one.
@@ -20,6 +20,8 @@ class Words:
         #: The last one on each topic where a broker keeps it, and to each who is told without
         #: having asked; the longest unsaid first.
         self._last: dict[str, Publish | Webhook | WsText] = {}
+        #: The same on each topic where no broker keeps anything.
+        self._passing: dict[str, Publish | Webhook | WsText] = {}
         #: What is so, what was last told of it, and what was ever told in each of those places.
         self._true: dict[str, Value] = {}
         self._told: dict[str, Value] = {}
@@ -39,6 +41,11 @@ class Words:
                     self._last.pop(where, None)
                     if repeatable:
                         self._last[where] = message
+                case Publish(topic=where):
+                    self._tells.setdefault(where, set()).update(told.keys() - LOOSE)
+                    self._passing.pop(where, None)
+                    if repeatable and self._tells[where]:
+                        self._passing[where] = message
                 case _:
                     pass
 
@@ -51,16 +58,18 @@ class Words:
         """Somebody else spoke there for it: what it said itself is no longer the last word."""
         self._last.pop(topic, None)
 
-    def again(self) -> Publish | Webhook | WsText | None:
+    def again(self, *, passing: bool = False) -> Publish | Webhook | WsText | None:
         """The longest unsaid of its words that is still true; it is the last one said from now on.
 
+        With `passing`, if no broker keeps one that is true, one that passed by.
         Nothing of what was told in that place has become otherwise unsaid: whoever asked knows
         better than such a word, which does not tell how old it is.
         """
-        for where, message in self._last.items():
-            keys = self._tells.get(where, _NOTHING)
-            if all(self._true[key] == self._told[key] for key in keys):
-                del self._last[where]
-                self._last[where] = message
-                return message
+        for words in (self._last, self._passing)[: 1 + passing]:
+            for where, message in words.items():
+                keys = self._tells.get(where, _NOTHING)
+                if all(self._true[key] == self._told[key] for key in keys):
+                    del words[where]
+                    words[where] = message
+                    return message
         return None

@@ -18,7 +18,7 @@ from devices.command import Command, Result
 from devices.errors import StoreError
 from devices.health import CellState
 from devices.twin import Twin
-from gateway import dead_letters
+from gateway import dead_letters, hosts
 from gateway.bus.feed import Sink
 from gateway.bus.jsonl import JsonlSink
 from gateway.bus.mqtt import MqttSink
@@ -26,6 +26,7 @@ from gateway.clock import Clock
 from gateway.commands import CommandDesk, Finished, another
 from gateway.commit import Batch, Committer
 from gateway.config import BusConfig, CellConfig, MqttBus
+from gateway.disk import Disk, RealDisk, ScratchDisk
 from gateway.events import Announcer
 from gateway.ingest import Ingest
 from gateway.pipeline import Pipeline
@@ -50,7 +51,8 @@ class Cell:
         clock: wall time; the loop's own timers give the pace.
         rng: for backoffs.
         network: replaces sockets in simulated runs.
-        inline_commits: commit in the loop instead of in a thread (simulated time).
+        inline_commits: nobody waits for the disk (simulated time).
+        disk: what the store lies on; absent, the machine's own.
         on_beat: told `snapshot()` at every heartbeat, from within the loop.
     """
 
@@ -66,6 +68,7 @@ class Cell:
         rng: Random,
         network: Any = None,  # noqa: ANN401 -- the simulators' own type
         inline_commits: bool = False,
+        disk: Disk | None = None,
         on_beat: Callable[[dict[str, object]], None] | None = None,
         heartbeat_s: float = 1.0,
     ) -> None:
@@ -79,6 +82,7 @@ class Cell:
         self._bus = bus
         self._clock = clock
         self._inline_commits = inline_commits
+        self._disk = disk or (ScratchDisk() if inline_commits else RealDisk())
         self._on_beat = on_beat
         self._heartbeat_s = heartbeat_s
         # A simulated day is not to be filled with looking.
@@ -182,15 +186,27 @@ class Cell:
         finally:
             await self._stop(tasks)
 
+    def let_go(self) -> None:
+        """Let go of the store at once, as a system does for a process that was killed."""
+        if self._started:
+            self._store.close()
+
     def _open(self) -> None:
         config, now_ms = self._config, self._clock.now_ms()
-        schemas = installed()
         self._store = Store(
             self._state_dir / f"{config.name}.db",
             now_ms,
             config.limits.outbox_max_bytes,
-            simulated=self._inline_commits,
+            self._disk,
         )
+        try:
+            self._put_together(now_ms)
+        except BaseException:  # whoever tries again in this process must find the store free
+            self._store.close()
+            raise
+
+    def _put_together(self, now_ms: int) -> None:
+        config, schemas = self._config, installed()
         self._roster = Roster(
             site=self._site,
             vendor=config.name,
@@ -200,6 +216,7 @@ class Cell:
         self._store.restore(self._roster)
         self._committer = Committer(
             store=self._store,
+            disk=self._disk,
             limits=config.limits,
             clock=self._clock,
             on_committed=self._committed,
@@ -356,6 +373,7 @@ class Cell:
             "vendor_up": self._vendor_up,
             "lag_rows": {sink.name: sink.feed.lag_rows for sink in self._sinks},
             "corrupt_store_kept_as": str(moved) if moved else None,
+            **hosts.standing(self._adapter),
         }
 
     # --- wiring -------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import orjson
 import structlog
 
 from devices.errors import FleetError
-from gateway.app import make_cell
+from gateway.app import MakeCell
 from gateway.config import CellConfig, GatewayConfig
 
 log = structlog.get_logger("gateway.supervisor")
@@ -25,7 +25,9 @@ _BAD_CONFIG: Final = 2
 _GIVE_BACK_S: Final = 5.0
 
 
-def be_a_cell(config: GatewayConfig, cell: CellConfig, beats: int, parent: int) -> NoReturn:
+def be_a_cell(
+    config: GatewayConfig, cell: CellConfig, make: MakeCell, beats: int, parent: int
+) -> NoReturn:
     """Run one cell in this process, just forked; `beats` is the pipe for its heartbeat."""
     code = _BROKEN_CELL
     try:
@@ -35,7 +37,7 @@ def be_a_cell(config: GatewayConfig, cell: CellConfig, beats: int, parent: int) 
         if sys.platform == "linux":
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() == parent:  # else it died before we could ask to be told
-            asyncio.run(_live(config, cell, beats))
+            asyncio.run(_live(config, cell, make, beats))
         code = 0
     except FleetError as error:
         log.error("cell.refused", cell=cell.name, error=str(error))  # noqa: TRY400 -- no bug: the sentence says all
@@ -47,7 +49,7 @@ def be_a_cell(config: GatewayConfig, cell: CellConfig, beats: int, parent: int) 
         os._exit(code)
 
 
-async def _live(config: GatewayConfig, cell_config: CellConfig, beats: int) -> None:
+async def _live(config: GatewayConfig, cell_config: CellConfig, make: MakeCell, beats: int) -> None:
     """Run the cell until we are told to stop, or the supervisor is gone."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -62,7 +64,7 @@ async def _live(config: GatewayConfig, cell_config: CellConfig, beats: int) -> N
         except OSError:
             stop.set()  # it is gone: finish, so that the next one finds the store free
 
-    cell = make_cell(config, cell_config, on_beat=beat)
+    cell = make(config, cell_config, on_beat=beat)
     tidying = _give_back(loop)
     running = asyncio.create_task(cell.run())
     stopping = asyncio.create_task(stop.wait())

@@ -258,6 +258,13 @@ def _status(options: argparse.Namespace) -> int:
             f" {cell.get('events', 0):>9} events {cell.get('dead_letters', 0):>6} dead letters"
             f" {cell.get('restarts', 0):>3} restarts  {cell.get('reason', '')}"
         )
+        for host in cell.get("hosts", ()):
+            if host["breaker"] != "closed":
+                print(
+                    f"  {'':<12} {host['host']} left alone: breaker {host['breaker']},"
+                    f" opened {host['opened']} times, {host['asked']} asked,"
+                    f" {host['refused']} refused"
+                )
     return OK if well else FAILED
 
 

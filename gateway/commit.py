@@ -7,7 +7,6 @@ add rows ─► open batch ─► (full, urgent, or lingered) ─► write ─�
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import structlog
@@ -16,6 +15,7 @@ from devices.errors import StoreError
 from devices.twin import Change
 from gateway.clock import Clock
 from gateway.config import Limits
+from gateway.disk import Disk
 from gateway.roster import Entry
 from gateway.store import DeadLetter, Dropped, Row, Store, Writes, prunings
 from gateway.store_file import UnreadableError
@@ -85,13 +85,14 @@ class Committer:
         on_committed: told of every durable batch, before its callbacks run.
         on_dropped: told what telemetry gave way, so that a `gap` event can say so.
         sinks: how far each sink is; noted in passing with every commit.
-        inline: commit in the loop (simulated time) instead of in a thread.
+        inline: the pace of simulated time: no company is waited for, and sinks are noted seldom.
     """
 
     def __init__(  # noqa: PLR0913 -- by keyword, from one place
         self,
         *,
         store: Store,
+        disk: Disk,
         limits: Limits,
         clock: Clock,
         on_committed: Callable[[Batch], None],
@@ -104,12 +105,13 @@ class Committer:
         self.trouble = ""
         self.commits = 0
         self._store = store
+        self._disk = disk
         self._limits = limits
         self._clock = clock
         self._on_committed = on_committed
         self._on_dropped = on_dropped
         self._sinks = sinks
-        self._pool = None if inline else ThreadPoolExecutor(1, thread_name_prefix="commit")
+        self._inline = inline
         # A simulated day is not to be filled with noting where the sinks are.
         self._lag_s = 60 * _SINKS_LAG_S if inline else _SINKS_LAG_S
         self._wake = asyncio.Event()
@@ -141,7 +143,7 @@ class Committer:
     async def run(self) -> None:
         """Commit until cancelled; what is open then is for `flush`."""
         # In simulated time nothing is gained by it: what happens in one turn is together anyway.
-        linger_s = 0.0 if self._pool is None else self._limits.linger_ms / 1000
+        linger_s = 0.0 if self._inline else self._limits.linger_ms / 1000
         while True:
             try:
                 # Without a row in the outbox there is no cursor to note, and nothing to wake for.
@@ -177,7 +179,7 @@ class Committer:
         while True:
             try:
                 closed = self._closed = self._closed or self._close()
-                if self._pool is None:
+                if self._disk.instant:
                     await self._persist(closed)  # waits for nothing, so nothing interrupts it
                 else:
                     self._active = asyncio.ensure_future(self._persist(closed))
@@ -232,17 +234,11 @@ class Committer:
         if batch.rows and store.outbox_bytes > self._limits.outbox_max_bytes:
             store.rollback()
             raise StoreError(f"{store.path}: outbox full of decisions; is every sink down?")
-        await self._commit()
+        await self._disk.commit(store.commit)
         self.commits += 1
         if self.trouble:
             self.trouble = ""
             log.info("store.recovered", file=str(store.path))
-
-    async def _commit(self) -> None:
-        if self._pool is None:
-            self._store.commit()
-        else:
-            await asyncio.get_running_loop().run_in_executor(self._pool, self._store.commit)
 
     def _make_room(self, batch: Batch) -> None:
         """Have telemetry give way before the outbox is full or it is too old; decisions never do.
@@ -281,11 +277,10 @@ class Committer:
             return
         try:
             self._store.write(Writes(sinks=self._sinks().items()))
-            await self._commit()
+            await self._disk.commit(self._store.commit)
         except StoreError as error:
             log.warning("store.cursors_not_noted", error=str(error))
 
     def close(self) -> None:
-        """End the thread."""
-        if self._pool is not None:
-            self._pool.shutdown()
+        """Nothing is committed after this."""
+        self._disk.close()

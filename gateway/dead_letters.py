@@ -54,8 +54,12 @@ def order(state_dir: Path, cell: str, *, replay: bool, ids: Sequence[int]) -> Pa
 
 def taken(state_dir: Path, cell: str) -> list[Order]:
     """Take the orders that wait for this cell; a file that is no order is left where it is."""
-    orders = []
-    for path in sorted(state_dir.glob(_ORDERS.format(cell=cell))):
+    orders: list[Order] = []
+    try:
+        paths = sorted(state_dir.glob(_ORDERS.format(cell=cell)))
+    except OSError:  # no descriptor to spare: the next look may have one
+        return orders
+    for path in paths:
         with contextlib.suppress(ValueError, KeyError, TypeError, OSError):
             body = orjson.loads(path.read_bytes())
             found = Order(bool(body["replay"]), tuple(int(id_) for id_ in body["ids"]))

@@ -93,11 +93,29 @@ class Ingest:
         """
         for frame in frames:
             if ack is None and frame.cursor is None and len(self._queue) >= self._queue_max:
-                self._pipeline.counters.shed += 1
+                self._shed(frame)
                 continue
             if ack is not None:
                 ack.open += 1
             self._queue.append((frame, ack))
+
+    def _shed(self, frame: Frame) -> None:
+        """Let it go, and owe a word about it to whoever listens to its device."""
+        facts = self._pipeline.read(frame)
+        entry = self._pipeline.entry_of(frame, facts) if facts else None
+        if entry is not None:
+            self._owe(entry, frame)
+            entry.shed += 1
+        self._pipeline.counters.shed += 1
+
+    def _owe(self, entry: Entry, frame: Frame) -> None:
+        """Something of it is left out: a `gap` event will say so."""
+        if entry in self._owing:
+            entry.since_ms = min(entry.since_ms, frame.received_at_ms)
+        else:
+            entry.since_ms = frame.received_at_ms
+            self._owing[entry] = None
+            self._arm()
 
     def _admit(self, frame: Frame, ack: _Ack | None) -> None:
         facts = self._pipeline.read(frame)
@@ -130,15 +148,15 @@ class Ingest:
                 self._acks[entry, kept] = acks
             older = None
         if older is not None:
+            self._owe(entry, older[0])
             entry.conflated += 1
             self._pipeline.counters.conflated += 1
-            self._owing[entry] = None
             del entry.held[key]  # the newest keeps its place in time, which is now
             self._held_count -= 1
         elif ack is None and frame.cursor is None and self._held_count >= self._queue_max:
+            self._owe(entry, frame)
             entry.shed += 1
             self._pipeline.counters.shed += 1
-            self._owing[entry] = None
             return
         entry.held[key] = (frame, facts)
         self._held[entry] = None
@@ -180,7 +198,8 @@ class Ingest:
                     self._settle(ack)
             if not entry.held:
                 del self._held[entry]
-        if self._owing and now_s - self._gap_at_s >= _GAP_S:
+        # While nothing can be committed there is no word of it either, or words would pile up.
+        if self._owing and now_s - self._gap_at_s >= _GAP_S and self._committer.room:
             self._gap_at_s = now_s
             self._tell_gaps()
         if self._held or self._owing:
@@ -188,10 +207,14 @@ class Ingest:
 
     def _tell_gaps(self) -> None:
         for entry in self._owing:
-            if entry.conflated:
-                self._pipeline.gap(entry, {"count": entry.conflated, "cause": "rate_limit"})
-            if entry.shed:
-                self._pipeline.gap(entry, {"count": entry.shed, "cause": "queue_full"})
+            for count, cause in ((entry.conflated, "rate_limit"), (entry.shed, "queue_full")):
+                if count:
+                    gap: dict[str, int | str] = {
+                        "count": count,
+                        "cause": cause,
+                        "since_ms": entry.since_ms,
+                    }
+                    self._pipeline.gap(entry, gap)
             entry.conflated = entry.shed = 0
         self._owing.clear()
 

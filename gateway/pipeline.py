@@ -7,7 +7,7 @@ frame ─► decode ─► twin.fold ─► event ─► schema ─► batch
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 import orjson
@@ -50,7 +50,7 @@ class Counters:
 
     def snapshot(self) -> dict[str, int]:
         """Name to count."""
-        return asdict(self)
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
 
 class Pipeline:

@@ -47,6 +47,7 @@ class Entry:
         held: state frames over the limit, the newest of each source, oldest first.
         conflated: frames that a newer one replaced and no `gap` has told of yet.
         shed: frames for which no queue had room and no `gap` has told of yet.
+        since_ms: when the oldest of these was received.
         seen: vendor keys of its happenings, oldest first.
     """
 
@@ -62,6 +63,7 @@ class Entry:
         "seen",
         "sequence",
         "shed",
+        "since_ms",
         "source",
         "state_at_ms",
         "twin",
@@ -79,6 +81,7 @@ class Entry:
         self.held: dict[str, tuple[Frame, Sequence[Fact]]] = {}
         self.conflated = 0
         self.shed = 0
+        self.since_ms = 0
         self.seen: dict[str, None] = {}
         self.state_at_ms = 0
         self._pieces: dict[str, tuple[Known, bytes]] = {}

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 import orjson
 
 from devices.command import Command, Outcome, Result
+from gateway.disk import Disk, RealDisk
 from gateway.events import GAP
 from gateway.roster import Roster
 from gateway.store_file import failure, opened, owned
@@ -103,7 +104,7 @@ class Store:
         path: `<state_dir>/<cell>.db`; a sibling `.lock` says who owns it.
         now_ms: for the epoch of a new file and the name of one that is moved aside.
         outbox_max_bytes: room for events; a fifth of it is for decisions alone.
-        simulated: the disk is memory, and forgotten with the run: nothing is forced onto it.
+        disk: what the file lies on; absent, the machine's own.
 
     Raises:
         ConfigError: another process owns the file, or the folder cannot be written.
@@ -111,17 +112,16 @@ class Store:
     """
 
     def __init__(
-        self, path: Path, now_ms: int, outbox_max_bytes: int, *, simulated: bool = False
+        self, path: Path, now_ms: int, outbox_max_bytes: int, disk: Disk | None = None
     ) -> None:
         self.path = path
         self._lock_fd = owned(path.with_suffix(".lock"))
         try:
             #: Where a file that could not be read was moved to.
             self.moved_aside: Path | None
-            self._db, self.moved_aside = opened(path, now_ms, outbox_max_bytes)
-            if simulated:
-                self._db.execute("PRAGMA synchronous=OFF")
-                self._db.execute("PRAGMA journal_mode=MEMORY")
+            self._db, self.moved_aside = opened(
+                path, now_ms, outbox_max_bytes, RealDisk() if disk is None else disk
+            )
             self._begin(now_ms)
         except BaseException:
             os.close(self._lock_fd)
@@ -155,9 +155,11 @@ class Store:
             roster.restore(device, sequence, axes)
 
     def close(self) -> None:
-        """Let go of file and lock; what was not committed is gone."""
+        """Let go of file and lock; what was not committed is gone. Once more changes nothing."""
         self._db.close()
-        os.close(self._lock_fd)
+        if self._lock_fd >= 0:
+            os.close(self._lock_fd)
+            self._lock_fd = -1
 
     # --- writing ------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from typing import Final
 import structlog
 
 from devices.errors import ConfigError, StoreError
+from gateway.disk import Disk
 
 log = structlog.get_logger("gateway.store")
 
@@ -72,7 +73,7 @@ def owned(path: Path) -> int:
 
 
 def opened(
-    path: Path, now_ms: int, outbox_max_bytes: int
+    path: Path, now_ms: int, outbox_max_bytes: int, disk: Disk
 ) -> tuple[sqlite3.Connection, Path | None]:
     """The store, sound and with its tables; and where an unsound one now lies, if there was one.
 
@@ -81,10 +82,10 @@ def opened(
     """
     try:
         try:
-            return _connected(path, outbox_max_bytes), None
+            return _connected(path, outbox_max_bytes, disk), None
         except UnreadableError as error:
             aside = _move_aside(path, now_ms, str(error))
-            return _connected(path, outbox_max_bytes), aside
+            return _connected(path, outbox_max_bytes, disk), aside
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}") from error
 
@@ -97,11 +98,11 @@ def failure(path: Path, error: sqlite3.Error) -> StoreError:
     return kind(f"{path}: {error}")
 
 
-def _connected(path: Path, outbox_max_bytes: int) -> sqlite3.Connection:
-    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=1)
+def _connected(path: Path, outbox_max_bytes: int, disk: Disk) -> sqlite3.Connection:
+    db = disk.connect(path)
     try:
-        db.execute("PRAGMA journal_mode=WAL")
-        db.execute("PRAGMA synchronous=FULL")
+        for pragma in disk.pragmas:
+            db.execute(f"PRAGMA {pragma}")
         db.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
         found = str(db.execute("PRAGMA quick_check(1)").fetchone()[0])
         if found == "ok":

@@ -22,6 +22,7 @@ import structlog
 
 from devices.health import CellState
 from gateway import schemas, status
+from gateway.app import MakeCell
 from gateway.cell_process import SIGNALS, be_a_cell
 from gateway.config import CellConfig, GatewayConfig
 from gateway.config_file import vendor_of
@@ -58,8 +59,11 @@ class Child:
 class Supervisor:
     """Forks the cells and keeps them."""
 
-    def __init__(self, config: GatewayConfig, rng: random.Random, lock: int) -> None:
+    def __init__(
+        self, config: GatewayConfig, make: MakeCell, rng: random.Random, lock: int
+    ) -> None:
         self._config = config
+        self._make = make
         self._lock = lock
         self._times = config.supervisor
         self._rng = rng
@@ -124,7 +128,7 @@ class Supervisor:
                 for other in self._children:
                     if other.pipe >= 0:
                         os.close(other.pipe)
-                be_a_cell(self._config, child.config, theirs, parent)
+                be_a_cell(self._config, child.config, self._make, theirs, parent)
         except OSError as error:
             os.close(ours)
             self._not_started(child, error)
@@ -268,7 +272,7 @@ class Supervisor:
         return 0 if clean else 1
 
 
-def supervise(config: GatewayConfig) -> int:
+def supervise(config: GatewayConfig, make: MakeCell) -> int:
     """Run the gateway with a process per cell; the exit code."""
     for cell in config.cells:
         vendor_of(cell)  # imported here, once, for all forks to share
@@ -276,7 +280,7 @@ def supervise(config: GatewayConfig) -> int:
     with owned(Path(config.state_dir)) as lock:
         gc.collect()
         gc.freeze()
-        return Supervisor(config, random.Random(), lock).run()  # noqa: S311 -- jitter, not secrets
+        return Supervisor(config, make, random.Random(), lock).run()  # noqa: S311 -- jitter, not secrets
 
 
 def private_memory_mb(pid: int) -> float | None:

@@ -14,7 +14,7 @@ import structlog
 from devices.errors import FleetError
 from devices.health import CellState
 from gateway import status
-from gateway.app import make_cell
+from gateway.app import MakeCell
 from gateway.config import CellConfig, GatewayConfig
 from gateway.notify import notify
 from gateway.state_dir import owned
@@ -40,19 +40,19 @@ class _Kept:
         self.beaten = True
 
 
-def run_tasks(config: GatewayConfig) -> int:
+def run_tasks(config: GatewayConfig, make: MakeCell) -> int:
     """Run the gateway in this process; 0 if every cell went in peace."""
     with owned(Path(config.state_dir)):
-        return asyncio.run(_run(config))
+        return asyncio.run(_run(config, make))
 
 
-async def _run(config: GatewayConfig) -> int:
+async def _run(config: GatewayConfig, make: MakeCell) -> int:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     kept = [_Kept(cell) for cell in config.cells]
-    tasks = [asyncio.create_task(_keep(config, each)) for each in kept]
+    tasks = [asyncio.create_task(_keep(config, make, each)) for each in kept]
     stopping = asyncio.create_task(stop.wait())
     ready = False
     every_s = min(_STATUS_S, config.supervisor.heartbeat_s)
@@ -84,7 +84,7 @@ def _report(config: GatewayConfig, kept: list[_Kept]) -> None:
     status.write(Path(config.state_dir), config.site, cells)
 
 
-async def _keep(config: GatewayConfig, kept: _Kept) -> None:
+async def _keep(config: GatewayConfig, make: MakeCell, kept: _Kept) -> None:
     """Run one cell, and again after it broke."""
     rng = random.Random()  # noqa: S311 -- jitter, not secrets
     failures = 0
@@ -93,7 +93,7 @@ async def _keep(config: GatewayConfig, kept: _Kept) -> None:
     while True:
         began_s = loop.time()
         try:
-            await make_cell(config, kept.config, on_beat=kept.beat).run()
+            await make(config, kept.config, on_beat=kept.beat).run()
         except FleetError as error:
             kept.last_end = str(error)
             log.error("cell.refused", cell=name, error=kept.last_end)  # noqa: TRY400 -- no bug: the sentence says all

@@ -23,6 +23,7 @@ TESTS: Final = Path(__file__).parent
 #: Each folder marks its tests, and says how long one of them may take before it counts as hung.
 FOLDERS_S: Final = {
     "unit": 60, "contract": 60, "integration": 120, "fuzz": 300, "kill": 300, "bench": 300,
+    "mutations": 900,
 }  # fmt: skip
 
 # `dev` is what a person waits for, `ci` what a machine may take its time over. A deadline

@@ -5,11 +5,11 @@ pure; only its adapter touches the network, through `vendors.wire`. The gateway 
 else of it, and the simulators know nothing of the gateway.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -96,6 +96,28 @@ class Adapter(Protocol):
         Called before a command that lacks fresh state and while its effect is awaited. The
         answer arrives through `Port.offer` like any other frame. Never moves the device.
         """
+
+
+class HostStanding(NamedTuple):
+    """How one host of a vendor fares.
+
+    `breaker` is closed, open or half_open, and was opened `opened` times; `asked` counts what left
+    us for it, and `refused` what we kept from leaving (it failed, asked us to wait, or is busy).
+    """
+
+    host: str
+    breaker: str
+    opened: int
+    asked: int
+    refused: int
+
+
+@runtime_checkable
+class HasHosts(Protocol):
+    """An adapter that asks hosts, and lets people see how they fare; none has to."""
+
+    def hosts(self) -> Iterable[HostStanding]:
+        """Each host of the settings, in their order."""
 
 
 class Delivery(StrEnum):

@@ -171,6 +171,10 @@ class Hub(Protocol):
     A device that is a server itself is a hub of one. What its devices send (`Effects.messages`)
     leaves by the hub. `session` is its connection to a broker, if it has one; otherwise it is an
     HTTP and WebSocket server, over TLS if `tls`, and `connected` is its power.
+
+    `REFUSALS` may hold the JSON body with which it says what fails about a server, by the fault's
+    name (`error_inside_200`, `token_expired`, `too_many_requests`, …), if anybody knows it.
+    `DATED` may be False: its webhooks do not say when it was, so an old one passes for news.
     """
 
     name: str
@@ -307,6 +311,8 @@ class SimulatorModule(Protocol):
     `HABITS` maps a habit's name to its rate per device and day, as people use such devices.
     `FAULTS` names the device-level faults that it can act out, with one line of source each;
     `device.act("fault:<name>", now)` starts one and `device.act("heal:<name>", now)` ends it.
+    `KINDS` may say which of these is what a kind of the catalogue means (`fleet_sim.faults`, those
+    that strike a device): acts name a fault by its kind, whoever made the device.
     `QUIET_FAULTS` may name those among them that a gateway which never was away cannot notice at
     a fleet's first device, with the reason. `WORLD` may name what of the world around it a device
     can be told by `act("<verb>:<value>", now)`, where its protocol has something to say about it:

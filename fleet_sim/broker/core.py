@@ -17,7 +17,7 @@ from fleet_sim.broker.retained import Retained
 from fleet_sim.broker.session import Authenticate, Link, Session
 from fleet_sim.broker.subscriptions import Subscriptions
 from fleet_sim.broker.timers import Timer, Timers
-from fleet_sim.broker.topics import split_shared, valid_filter
+from fleet_sim.broker.topics import Trie, split_shared, valid_filter
 
 _DEFAULTS: Final = Limits()
 _RETAIN_IF_NEW: Final = 1
@@ -66,6 +66,13 @@ class Broker:
         self.holdables: dict[str, list[Holdable]] = {}
         self.dirty: list[Flushable] = []
         self._refusing = False
+        #: Clients that are let in no more, and those whose subscriptions are refused.
+        self.shut_out: set[str] = set()
+        self.unauthorized: set[str] = set()
+        # What was subscribed to by sessions that were forgotten, until their clients do it anew.
+        self._missed: Trie[None] | None = None
+        #: Is told of each message that is taken in, before it is routed.
+        self.overhears: Callable[[Message, float], None] | None = None
         self._authenticate = authenticate
         self.timers = Timers()
         self._assigned = itertools.count(1)
@@ -100,7 +107,7 @@ class Broker:
 
     def judge(self, request: ConnectRequest) -> Reason:
         """Whether this client may connect."""
-        if self._refusing:
+        if self._refusing or request.client_id in self.shut_out:
             return Reason.SERVER_UNAVAILABLE
         if request.authentication_method is not None:
             return Reason.BAD_AUTHENTICATION_METHOD
@@ -209,11 +216,15 @@ class Broker:
             return Reason.TOPIC_FILTER_INVALID, []
         if not valid_filter(plain):
             return Reason.TOPIC_FILTER_INVALID, []
+        if session.client_id in self.unauthorized:
+            return Reason.NOT_AUTHORIZED, []
         if (
             len(session.subscriptions) >= self.limits.subscriptions_max
             and topic_filter not in session.subscriptions
         ):
             return Reason.QUOTA_EXCEEDED, []
+        if self._missed is not None:
+            self._missed.remove(topic_filter, session.client_id)
         new = self.subscriptions.add(session, topic_filter, options, identifier)
         handling = options.retain_handling
         if (
@@ -232,8 +243,12 @@ class Broker:
 
     def publish(self, message: Message, now_s: float) -> int:
         """Route one message; how many sessions it went to."""
+        if self.overhears is not None:
+            self.overhears(message, now_s)
         if message.retain and not self.retained.keep(message):
             self.counters.dropped_retained += 1
+        if self._missed is not None:
+            self.counters.dropped_absent += sum(1 for _ in self._missed.find(message.topic))
         routes = self.subscriptions.routes(message.topic)
         qos, retain, publisher = message.qos, message.retain, message.publisher
         reached = 0
@@ -293,13 +308,29 @@ class Broker:
         """Forget every retained message, as a broker without persistence does at a restart."""
         self.retained.clear()
 
-    def forget_sessions(self, now_s: float) -> None:
-        """Close every connection without a word and forget every session: a crash, restarted."""
-        for session in list(self.sessions.values()):
+    def forget_sessions(self, now_s: float, client_ids: Iterable[str] | None = None) -> None:
+        """Close connections without a word and forget their sessions: a crash, restarted.
+
+        Args:
+            now_s: what time it is.
+            client_ids: whose; absent, everybody's.
+        """
+        for client_id in list(self.sessions if client_ids is None else client_ids):
+            if (session := self.sessions.get(client_id)) is None:
+                continue
+            self._missed = self._missed or Trie()
+            for topic_filter in session.subscriptions:
+                self._missed.put(topic_filter, client_id, None)
             session.will = None
-            link, session.link = session.link, None
+            self.hang_up(now_s, (client_id,))
             self.end(session, now_s)
-            if link is not None:
+
+    def hang_up(self, now_s: float, client_ids: Iterable[str]) -> None:
+        """Close these connections without a word, as who goes down itself; sessions are kept."""
+        for client_id in client_ids:
+            session = self.sessions[client_id]
+            if (link := session.link) is not None:
+                self.detach(session, link, now_s, with_will=False)
                 link.close(Reason.SUCCESS, now_s)
 
     def disconnect(

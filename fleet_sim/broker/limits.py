@@ -41,7 +41,11 @@ class Limits:
 
 @dataclass(slots=True)
 class Counters:
-    """What happened since the broker was made."""
+    """What happened since the broker was made.
+
+    `dropped_absent` counts what a subscriber missed who was not there: QoS 0, or anything if the
+    broker was made to forget its session.
+    """
 
     connects: int = 0
     refused: int = 0
@@ -50,6 +54,12 @@ class Counters:
     sent: int = 0
     wills: int = 0
     dropped_full: int = 0
+    dropped_absent: int = 0
     dropped_expired: int = 0
     dropped_oversize: int = 0
     dropped_retained: int = 0
+
+    @property
+    def unheard(self) -> int:
+        """How often a message was dropped that a subscriber was waiting for."""
+        return self.dropped_full + self.dropped_absent

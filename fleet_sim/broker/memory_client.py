@@ -86,8 +86,12 @@ class MemoryClient:
         self._link = link
         return link.open(request)
 
-    def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
+    def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> bool:
         """Send a message; nothing happens to it without a connection.
+
+        Returns:
+            Whether somebody may yet hear it, for all that is known when it returns: not if the
+            broker had to drop it for one who should have had it.
 
         Raises:
             ValueError: no message may carry this topic.
@@ -95,7 +99,8 @@ class MemoryClient:
         if not valid_topic(topic):
             raise ValueError(f"topic {topic!r}")
         if (link := self._link) is None:
-            return
+            return False
+        unheard = self._core.counters.unheard
         for delay_ms in self.link_fault(True, topic, payload):  # noqa: FBT003 -- LinkFault
             message = Message(topic, payload, qos=qos, retain=retain, publisher=link.client_id)
 
@@ -103,6 +108,7 @@ class MemoryClient:
                 self._core.publish(message, now_s)
 
             link.upward(arrive, delay_ms)
+        return self._core.counters.unheard == unheard
 
     def subscribe(self, topic_filter: str, qos: int = 0) -> None:
         """Subscribe; a filter that the broker refuses catches nothing."""

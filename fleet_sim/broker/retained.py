@@ -1,9 +1,10 @@
 """The last retained message of each topic."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from fleet_sim.broker.message import Message
+from fleet_sim.broker.topics import Trie
 
 
 @dataclass(slots=True)
@@ -21,6 +22,8 @@ class Retained:
         self._max_bytes = retained_max_bytes
         self._count = 0
         self._bytes = 0
+        # While it is broken: filters of topics on which nothing is kept, by whom they belong to.
+        self._lost: dict[str, Trie[None]] = {}
 
     def __len__(self) -> int:
         """How many topics have one."""
@@ -32,6 +35,8 @@ class Retained:
         if not message.payload:
             self._forget(levels)
             return True
+        if any(True for lost in self._lost.values() for _ in lost.find(message.topic)):
+            return False
         node = self._at(levels)
         before = None if node is None else node.message
         room = self._max_bytes - self._bytes + (before.size if before is not None else 0)
@@ -86,6 +91,18 @@ class Retained:
                 )
             elif (child := node.children.get(wanted)) is not None:
                 stack.append((child, depth + 1))
+
+    def lose(self, owner: str, topic_filters: Iterable[str]) -> None:
+        """Forget what these filters catch, and keep nothing there until the owner's `recover`."""
+        lost = self._lost[owner] = Trie()
+        for topic_filter in topic_filters:
+            lost.put(topic_filter, owner, None)
+            for message in list(self.find(topic_filter)):
+                self._forget(message.topic.split("/"))
+
+    def recover(self, owner: str) -> None:
+        """Keep everything of this owner's again."""
+        self._lost.pop(owner, None)
 
     def clear(self) -> None:
         """Forget all."""

@@ -111,6 +111,7 @@ class Session:
                 self._send_tracked(link, delivery, now_s)
                 return
         elif link is None and delivery.qos == 0:
+            self._counters.dropped_absent += 1
             return  # nobody there, nothing promised
         size = delivery.message.size
         limits = self._limits

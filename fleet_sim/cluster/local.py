@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 from typing import Final
 
-from fleet_sim.cluster.orders import Order
+from fleet_sim.cluster.orders import Heal, Order, Strike
 from fleet_sim.cluster.plan import Done, Job, Lost, Refused, Word
 from fleet_sim.virtual import scratch
 
@@ -74,7 +74,7 @@ class LocalCrew:
         with contextlib.suppress(OSError):  # who has gone already is heard of by `words`
             ours.send(job)
 
-    def tell(self, shard: int, order: Order) -> None:
+    def tell(self, shard: int, order: Order | Strike | Heal) -> None:
         """Give it an order."""
         with contextlib.suppress(OSError):
             self._workers[shard].pipe.send(order)

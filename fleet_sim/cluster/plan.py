@@ -93,20 +93,34 @@ class Part:
 # --- what a worker says ---------------------------------------------------------------------------
 
 
+class Seat(NamedTuple):
+    """A device: its number among all of its vendor's, and where it is. `fleet_sim.acts.Named`."""
+
+    vendor: str
+    device: str
+    number: int
+    site: str
+
+    @property
+    def name(self) -> str:
+        """`vendor/name`."""
+        return f"{self.vendor}/{self.device}"
+
+
 @dataclass(frozen=True, slots=True)
 class Opened:
     """Where a shard on real sockets is found.
 
     Attributes:
         settings: by vendor, what a gateway has to be told of these devices.
-        devices: all of them, as (vendor, name).
+        devices: all of them.
         retained: topics on which a broker may keep their word.
         ports: see `WireJob`.
         sessions: how many connections to the broker it will have.
     """
 
     settings: Mapping[str, Mapping[str, Any]]
-    devices: Sequence[tuple[str, str]]
+    devices: Sequence[Seat]
     retained: Sequence[str]
     ports: Mapping[str, int]
     sessions: int

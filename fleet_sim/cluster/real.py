@@ -25,7 +25,7 @@ from devices.errors import ConfigError
 from fleet_sim import report, stage
 from fleet_sim.cluster import merge, settings
 from fleet_sim.cluster.local import LocalCrew
-from fleet_sim.cluster.orders import Order
+from fleet_sim.cluster.orders import Heal, Order, Strike
 from fleet_sim.cluster.plan import (
     Built,
     Count,
@@ -43,8 +43,12 @@ from fleet_sim.cluster.plan import (
     WireJob,
     Word,
 )
+from fleet_sim.cluster.striking import Everywhere
 from fleet_sim.fleet import polls
+from fleet_sim.ground import check
 from fleet_sim.ledger import Forgetful, Ledger
+from fleet_sim.live.desk import Desk
+from fleet_sim.live.faults import LiveFaults
 from fleet_sim.meter import Watch
 from fleet_sim.real_time import SETTLE_MAX_S, SILENT_S, UP_S, Narrator, all_up, cells_of, patience
 from fleet_sim.scenario import Scenario
@@ -86,6 +90,7 @@ async def run(  # noqa: PLR0913 -- by keyword; what people choose
     broker: str = "embedded",
     watch: Watch,
     gateway: bool = True,
+    desk: Desk | None = None,
 ) -> dict[str, Any]:
     """Run it to its end; the report is that of one process, with what befell the workers.
 
@@ -97,12 +102,14 @@ async def run(  # noqa: PLR0913 -- by keyword; what people choose
         broker: `embedded`, `mosquitto`, or the URL of one that runs.
         watch: is shown how it goes.
         gateway: whether there is one.
+        desk: takes what people want to break meanwhile.
 
     Raises:
         StageError: broker, gateway or workers could not be had, or went away, or the machine is too
             small.
-        ConfigError: a vendor refuses what the scenario says.
+        ConfigError: a vendor refuses what the scenario says, or an act cannot be had so.
     """
+    check(scenario, "real", lacks="it is run on several workers; leave --workers away")
     raise_files()
     with TemporaryDirectory(prefix="doorfleet-") as name:
         folder = Path(name)
@@ -110,7 +117,7 @@ async def run(  # noqa: PLR0913 -- by keyword; what people choose
             pace = scenario.connects_per_s / workers
             wire = WireJob(found, seconds or scenario.seconds, pace)
             job = Job(scenario, seed, Shard(0, workers), gateway=gateway, wire=wire)
-            one = _Real(job, wire, LocalCrew(folder), watch)
+            one = _Real(job, wire, LocalCrew(folder), watch, desk)
             one.watched = [each for each in (process,) if each is not None]
             try:
                 return await one.run(folder)
@@ -123,13 +130,20 @@ async def run(  # noqa: PLR0913 -- by keyword; what people choose
 
 
 class _Real:
-    def __init__(self, job: Job, wire: WireJob, crew: LocalCrew, watch: Watch) -> None:
+    def __init__(
+        self, job: Job, wire: WireJob, crew: LocalCrew, watch: Watch, desk: Desk | None
+    ) -> None:
         scenario = job.scenario
         self.crew = crew
         self.watched: list[stage.Process] = []
         self._job = job
         self._wire = wire
         self._watch = watch
+        self._desk = desk
+        #: What is struck by hand, while people live.
+        self._hand: Everywhere | None = None
+        #: The scenario with it, once its time is over.
+        self._played = scenario
         self._hurry = scenario.seconds / wire.seconds
         self._plan = Plan(job.shard.of)
         self._shards = {number: _Shard() for number in range(job.shard.of)}
@@ -185,6 +199,19 @@ class _Real:
         for number in self._shards:
             self.crew.tell(number, order)
 
+    def _tell_who_is_up(self, deed: Strike | Heal) -> None:
+        """Whoever comes up later is told then."""
+        for number, shard in self._shards.items():
+            if shard.up:
+                self.crew.tell(number, deed)
+
+    def _up(self, number: int) -> None:
+        self._shards[number].up = True
+        if self._began_ms is not None:
+            self.crew.tell(number, Order.LIVE)
+        for deed in () if self._hand is None else self._hand.deeds:
+            self.crew.tell(number, deed)
+
     def _take(self, word: Word) -> None:
         match word:
             case Built(number, where, opened):
@@ -193,9 +220,7 @@ class _Real:
                 if self._connecting:
                     self.crew.tell(number, Order.GO)
             case Up(number):
-                self._shards[number].up = True
-                if self._began_ms is not None:
-                    self.crew.tell(number, Order.LIVE)
+                self._up(number)
             case News():
                 self._learn(word)
             case Still(number):
@@ -235,8 +260,8 @@ class _Real:
             raise stage.StageError(f"shard {number} was lost again and again; at last, {why}")
         before = self._shards[number]
         if before.opened is not None:
-            for vendor, name in before.opened.devices:
-                self._ledger.disregard(vendor, name)
+            for seat in before.opened.devices:
+                self._ledger.disregard(seat.vendor, seat.device)
         for vendor, had in before.counts.items():
             gone = self._before.get(vendor, Count())
             self._before[vendor] = Count(0, 0, gone.deeds + had.deeds, gone.frames + had.frames)
@@ -320,9 +345,21 @@ class _Real:
         return self._result(settled=settled)
 
     async def _perform(self) -> None:
+        scenario, seed = self._job.scenario, self._job.seed
+        opened = [each.opened for each in self._shards.values() if each.opened is not None]
+        seats = [seat for one in opened for seat in one.devices]
+        self._hand = Everywhere(scenario, seed, seats, self._tell_who_is_up)
+        live = LiveFaults(
+            scenario,
+            self._hand,
+            seconds=self._wire.seconds,
+            hurry=self._hurry,
+            desk=self._desk,
+            say=self._watch.say,
+        )
         narrator = Narrator(
-            self._job.scenario,
-            self._job.seed,
+            scenario,
+            seed,
             self._hurry,
             self._course,
             self._ledger,
@@ -330,14 +367,19 @@ class _Real:
             self._watch,
         )
         began_s = time.monotonic()
-        while (now_s := time.monotonic() - began_s) < self._wire.seconds:
-            narrator.tell(now_s)
-            await self._turn()
+        try:
+            while (now_s := time.monotonic() - began_s) < self._wire.seconds:
+                live.turn(now_s)
+                narrator.tell(now_s, live.played)
+                await self._turn()
+        finally:
+            live.close(min(time.monotonic() - began_s, self._wire.seconds))
+        self._played = live.played
         narrator.finish()
 
     async def _settle(self) -> bool:
         """Until nothing comes any more; whether that was waited for long enough."""
-        wait_s, settled = patience(self._job.scenario, gateway=self._job.gateway)
+        wait_s, settled = patience(self._played, gateway=self._job.gateway)
         quiet_s = time.monotonic() + wait_s
         await self._until(
             lambda: time.monotonic() - max(self._heard_s, quiet_s) >= SILENT_S,
@@ -369,7 +411,7 @@ class _Real:
             await self._turn()
 
     def _result(self, *, settled: bool) -> dict[str, Any]:
-        scenario, parts = self._job.scenario, self._plan.parts
+        scenario, parts = self._played, self._plan.parts
         tallies = self._ledger.close(newest_owed=settled)
         cells = cells_of(scenario.fleet, self._cells) if self._job.gateway else {}
         found = report.result(

@@ -29,14 +29,18 @@ class Telling(Ledger):
         self._news: list[Told] = []
 
     def truth(
-        self, vendor: str, truth: Truth, *, at_ms: float | None = None, copies: int = 1
+        self,
+        vendor: str,
+        truth: Truth,
+        *,
+        at_ms: float | None = None,
+        copies: int = 1,
+        stored: bool = False,
     ) -> None:
         """Something happened."""
-        if self._keeps:
-            more = {"at_ms": at_ms, "copies": copies}
-            self._news.append((self._now_ms(), "truth", (vendor, truth), more))
+        self._note("truth", vendor, truth, at_ms=at_ms, copies=copies, stored=stored)
 
-    def loosen(
+    def loosen(  # noqa: PLR0913 -- as the ledger's
         self,
         vendor: str,
         name: str,
@@ -44,12 +48,23 @@ class Telling(Ledger):
         until_ms: float = math.inf,
         *,
         states_only: bool = False,
+        unless_stored: bool = False,
     ) -> None:
         """What was told in that time may not have arrived."""
+        more = {"states_only": states_only, "unless_stored": unless_stored}
+        self._note("loosen", vendor, name, since_ms, until_ms, **more)
+
+    def retold(self, vendor: str, name: str, told_ms: float, at_ms: float) -> None:
+        """What was told then arrives once more, or only now."""
+        self._note("retold", vendor, name, told_ms, at_ms)
+
+    def veil(self, vendor: str, name: str, at_ms: float) -> None:
+        """What was told was changed on its way."""
+        self._note("veil", vendor, name, at_ms)
+
+    def _note(self, method: str, *words: Any, **more: Any) -> None:  # noqa: ANN401 -- any method's
         if self._keeps:
-            more = {"states_only": states_only}
-            until = (vendor, name, since_ms, until_ms)
-            self._news.append((self._now_ms(), "loosen", until, more))
+            self._news.append((self._now_ms(), method, words, more))
 
     def take(self) -> list[Told]:
         """What is new since it was asked last."""

@@ -15,11 +15,24 @@ from typing import Final
 import orjson
 
 from fleet_sim import acts
-from fleet_sim.cluster.orders import Orders
-from fleet_sim.cluster.plan import Built, Count, Job, News, Opened, Part, Still, Up, WireJob, Word
+from fleet_sim.cluster.orders import Heal, Orders, Strike
+from fleet_sim.cluster.plan import (
+    Built,
+    Count,
+    Job,
+    News,
+    Opened,
+    Part,
+    Seat,
+    Still,
+    Up,
+    WireJob,
+    Word,
+)
 from fleet_sim.cluster.telling import Telling
 from fleet_sim.fleet import Population, polled
 from fleet_sim.garbage import frozen
+from fleet_sim.live.here import Here
 from fleet_sim.wire import WireFleet, Witness, listen, raise_files, verdict, wall_ms
 from fleet_sim.wiring import SITE, bus_topics, command_topic, left_retained
 from fleet_sim.world.world import World
@@ -123,7 +136,10 @@ class _WireShard:
         )
         return Opened(
             settings={each.vendor: each.gateway_settings(at) for each in fleet.populations},
-            devices=[(unit.vendor, unit.device.name) for unit in fleet.units],
+            devices=[
+                Seat(unit.vendor, unit.device.name, number, site)
+                for unit, number, site in self._world.residents(fleet.units)
+            ],
             retained=left_retained(SITE, fleet.units, fleet.hubs),
             ports={
                 **{name: int(url.rpartition(":")[2]) for name, url in hubs.hubs.items()},
@@ -146,14 +162,19 @@ class _WireShard:
         """People live, and act follows act, until the time is over."""
         loop = asyncio.get_running_loop()
         units = self._fleet.units
-        cues = acts.cues(self._job.scenario, self._job.seed, units, self._world.residents(units))
+        scenario, seed, residents = self._job.scenario, self._job.seed, self._world.residents(units)
+        cues = acts.cues(scenario, seed, units, here := list(residents))
+        hand = Here(scenario, seed, here)
         # One that is begun again joins in where the others are.
         began_ms = self._wire.began_ms or self._fleet.now_ms()
         began_s = loop.time() - (self._fleet.now_ms() - began_ms) / 1000
         while (now_s := loop.time() - began_s) < self._wire.seconds:
             while cues and cues[0][0] / self._hurry <= now_s:
                 cues.pop(0)[1]()
+            for deed in self._orders.deeds():
+                _do(deed, hand)
             await asyncio.sleep(_TURN_S)
+        hand.close()
         for _, what in cues:
             what()
 
@@ -170,6 +191,14 @@ class _WireShard:
                 for tally in [ledger.tally(vendor)]
             }
             self._say(News(shard, until_ms, ledger.take(), counts))
+
+
+def _do(deed: Strike | Heal, hand: Here) -> None:
+    match deed:
+        case Strike(name, act):
+            hand.begin(name, act)
+        case Heal(name):
+            hand.end(name)
 
 
 def _now_ms() -> float:

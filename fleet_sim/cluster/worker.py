@@ -98,12 +98,12 @@ def _listen(pipe: Connection, orders: Orders) -> None:
     """Hear the orders; and end when there is nobody left to work for."""
     try:
         while True:
-            orders.given.put(pipe.recv())
+            orders.give(pipe.recv())
     except (EOFError, OSError):
         pass
     # The main thread cleans up behind itself; one that is stuck is not waited for.
     _thread.interrupt_main()
-    orders.given.put(None)
+    orders.give(None)
     threading.Event().wait(_END_S)
     os._exit(_ORPHANED)
 

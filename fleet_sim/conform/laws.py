@@ -27,18 +27,12 @@ from devices.errors import (
 from devices.kinds import HAPPENINGS, KINDS
 from devices.reading import Reading
 from fleet_sim.conform.street import ARGUMENTS, EPOCH_MS, Play, Street, perform
+from fleet_sim.faults import FAULTS, Strikes
+from fleet_sim.promises import is_promise
 from vendors import registry
 from vendors.api import Delivery, Frame
 from vendors.sim import Addresses, FleetSpec, SimDevice
 
-#: What must never be read out of bytes that nobody can mean.
-PROMISES: Final[Mapping[str, frozenset[str]]] = {
-    "position": frozenset({"FullyClosed", "FullyOpened"}),
-    "lock_state": frozenset({"Locked", "Unlocked", "Unlatched"}),
-    "door_state": frozenset({"DoorClosed"}),
-    "physical_state": frozenset({"Closed"}),
-    "remote_lockout": frozenset({"Locked"}),
-}
 #: Measured by the adapter and spoken for by the broker's will: no truth of the device's.
 NOT_THE_DEVICES: Final = frozenset({"clock_skew_s"})
 _FRAMES_MIN: Final = 100
@@ -188,6 +182,10 @@ def habits_and_faults(bench: Bench) -> None:
     must(module.FAULTS, "a vendor without a fault: look again")
     for name, source in module.FAULTS.items():
         must(len(source) > len("invented"), f"{name}: where was it seen?")
+    for kind, name in getattr(module, "KINDS", {}).items():
+        known = kind in FAULTS and FAULTS[kind].strikes is Strikes.DEVICE
+        must(known, f"{kind}: no kind of the catalogue that strikes a device")
+        must(name in module.FAULTS, f"{kind} is {name}: no fault of its own")
     for what in ("no_such_habit", "fault:no_such_fault", "heal:no_such_fault"):
         try:
             bench.devices()[0].act(what, EPOCH_MS)
@@ -421,8 +419,7 @@ def garbage_is_refused(bench: Bench) -> None:
                     raise BreachError(f"{seen}: {type(error).__name__}: {error}") from error
                 for fact in facts:
                     if isinstance(fact, Reading):
-                        axis = fact.axis.rpartition(".")[2]
-                        must(fact.value not in PROMISES.get(axis, ()), f"{seen}: {fact}")
+                        must(not is_promise(fact.axis, fact.value), f"{seen}: {fact}")
                         must(fact.value is not None or fact.reason, f"{seen}: {fact}")
 
 

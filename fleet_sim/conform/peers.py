@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import mqtt5
 
+from fleet_sim.faults import Certificate
 from fleet_sim.memory_web import MemoryWeb
 from vendors.http import HttpReply, HttpRequest
 from vendors.sim import (
@@ -121,6 +122,8 @@ class MemoryWire:
 
 class StreetHub:
     """A hub of the street, as `fleet_sim.memory_web` meets it."""
+
+    certificate = Certificate.OWN
 
     def __init__(self, street: "Street", hub: Hub) -> None:
         self.hub = hub

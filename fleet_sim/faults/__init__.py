@@ -4,13 +4,15 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from fleet_sim.faults import device, host, http, mqtt, wire
-from fleet_sim.faults.fault import Arrivals, Carried, Fault, Setting, Spell
+from fleet_sim.faults.fault import Arrivals, Carried, Certificate, End, Fault, Setting, Spell
 from fleet_sim.faults.kind import Family, Kind, Strikes
 
 __all__ = [
     "FAULTS",
     "Arrivals",
     "Carried",
+    "Certificate",
+    "End",
     "Family",
     "Fault",
     "Kind",
@@ -24,11 +26,11 @@ __all__ = [
 #: Every kind by its name, as scenarios write it. Device-level faults of one vendor alone are the
 #: vendor's own: `SimDevice.act("fault:…")`.
 FAULTS: Final[Mapping[str, Kind]] = {
-    name: kind
-    for family in (wire, mqtt, http, device, host)
-    for name, kind in family.KINDS.items()
+    name: kind for family in (wire, mqtt, http, device, host) for name, kind in family.KINDS.items()
 }
-_NAMES: Final = {kind.fault: name for name, kind in FAULTS.items()}
+_NAMES: Final = {
+    kind.fault: name for name, kind in FAULTS.items() if kind.strikes is not Strikes.DEVICE
+}
 
 
 def make(name: str, given: Mapping[str, Any] | None = None) -> Fault:
@@ -42,5 +44,5 @@ def make(name: str, given: Mapping[str, Any] | None = None) -> Fault:
 
 
 def name_of(fault: Fault) -> str:
-    """The name of a fault that is in the catalogue."""
+    """The name of a fault of the catalogue; what a device acts out itself is no value here."""
     return _NAMES[type(fault)]

@@ -1,7 +1,7 @@
 """What a fault is: a small value with settings, and the hooks by which whoever runs it fails.
 
-                ┌ refuse, answer ─ a hub's HTTP answers      (fleet_sim.hub)
- Fault ─ hooks ─┼ strike, listen ─ a device's link           (fleet_sim.unit)
+                ┌ refuse, call ─── a hub's answers, webhooks (fleet_sim.hub)
+ Fault ─ hooks ─┼ strike, ends ─── a device's link           (fleet_sim.unit, fleet_sim.struck)
                 └ none ─────────── what is no link at all: the broker, a cell, its host
                                    (whoever runs them looks at the kind: fleet_sim.ground)
 
@@ -11,10 +11,11 @@ for `stability_ms` at least, as loose contacts and full queues do.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
+from enum import StrEnum
 from typing import Any, Final, NamedTuple, get_type_hints
 
 from vendors.http import HttpReply, HttpRequest
-from vendors.sim import Chance, Message, Publish
+from vendors.sim import Chance, Message, Publish, Webhook
 
 #: What a link carries: what a device sends, and what its hub answers.
 Carried = Message | HttpReply
@@ -54,6 +55,22 @@ def setting(
     return field(default=default, metadata={_UNIT: unit, _ABOUT: about, _LEAST: least})
 
 
+class Certificate(StrEnum):
+    """What a TLS server shows; `foreign` is of the right authority, and of another's name."""
+
+    OWN = "own"
+    UNTRUSTED = "untrusted"
+    FOREIGN = "foreign"
+
+
+class End(StrEnum):
+    """How a link ends: closed without DISCONNECT, reset by RST, or dead while nobody is told."""
+
+    CLOSED = "closed"
+    RESET = "reset"
+    SILENT = "silent"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
     """What fails while a fault lasts; this one does no harm.
@@ -68,6 +85,21 @@ class Fault:
     def rate_factor(self) -> float:
         """How many times as often as usual people use the device."""
         return 1.0
+
+    @property
+    def babble_ms(self) -> float | None:
+        """How often the device says its last words again; None: it does not."""
+        return None
+
+    @property
+    def says_again(self) -> bool:
+        """Whether devices repeat what they have told."""
+        return self.rate_factor > 1 or self.babble_ms is not None
+
+    @property
+    def veils(self) -> bool:
+        """Whether what it changes may rightly be read as unknown."""
+        return False
 
     @property
     def deaf(self) -> bool:
@@ -90,14 +122,61 @@ class Fault:
         return None
 
     @property
-    def bad_certificate(self) -> bool:
-        """Whether a TLS server shows a certificate that nobody trusts."""
-        return False
-
-    @property
     def late_ms(self) -> int:
         """How late the latest of what it delays can come: a run waits so long for it."""
         return 0
+
+    # --- a link -------------------------------------------------------------------------------
+
+    @property
+    def ends(self) -> End | None:
+        """How the link that is there ends when it begins."""
+        return None
+
+    @property
+    def apart_ms(self) -> int | None:
+        """In how long links are made again at its end, if none can be made meanwhile."""
+        return None
+
+    @property
+    def reset_every_ms(self) -> int:
+        """How often the link is reset, on average; 0 for never."""
+        return 0
+
+    @property
+    def usurped_every_ms(self) -> int:
+        """How often somebody else connects with its client id; 0 for never."""
+        return 0
+
+    def lag_ms(self, rng: Chance) -> int:
+        """How late what is said in one breath is, together."""
+        del rng
+        return 0
+
+    @property
+    def in_order(self) -> bool:
+        """Whether what it delays keeps its place."""
+        return True
+
+    @property
+    def tears(self) -> bool:
+        """Whether a packet that it swallows breaks off in the middle, and the link with it."""
+        return False
+
+    @property
+    def bytes_per_s(self) -> float:
+        """How much the link carries; 0 for all that there is."""
+        return 0.0
+
+    @property
+    def backlog_bytes(self) -> int:
+        """How much may wait for such a link; the rest is lost."""
+        return 0
+
+    @property
+    def in_pieces(self) -> bool:
+        """Whether a message leaves a few bytes at a time, and not whole at its end."""
+        return False
 
     def strike(self, message: Carried, rng: Chance) -> Arrivals:
         """What arrives of a message that the device sends, or of an answer of its hub."""
@@ -109,10 +188,22 @@ class Fault:
         del rng
         return ((0, message),)
 
+    # --- a hub --------------------------------------------------------------------------------
+
+    @property
+    def certificate(self) -> Certificate:
+        """What a TLS server shows."""
+        return Certificate.OWN
+
     def refuse(self, request: HttpRequest, rng: Chance) -> HttpReply | None:
         """What a server answers instead of doing what it is asked; None: it does it."""
         del request, rng
         return None
+
+    def call(self, webhook: Webhook, rng: Chance) -> Sequence[tuple[int, Webhook]]:
+        """The calls that a hub makes of a webhook, as (delay_ms, webhook), in any order."""
+        del rng
+        return ((0, webhook),)
 
 
 class Spell:

@@ -43,6 +43,7 @@ class Kind:
         source: the real incident, rule or measurement that it is taken from.
         strikes: what an act with it strikes.
         times: in which times it can be had.
+        of_one: it strikes a single device, whatever the share.
     """
 
     family: Family
@@ -52,11 +53,12 @@ class Kind:
     source: str
     strikes: Strikes = Strikes.LINK
     times: tuple[str, ...] = ("virtual", "real")
+    of_one: bool = False
 
     @property
     def settings(self) -> Mapping[str, Setting]:
-        """What it can be told, by name."""
-        return settings_of(self.fault)
+        """What it can be told, by name: nothing, if a vendor's own device acts it out."""
+        return {} if self.strikes is Strikes.DEVICE else settings_of(self.fault)
 
     def make(self, name: str, given: Mapping[str, Any]) -> Fault:
         """The fault with these settings.

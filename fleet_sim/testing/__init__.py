@@ -9,6 +9,7 @@ The classes here are the types of the fixtures. TESTING.md shows how to use them
 """
 
 from fleet_sim.stage import BrokerAt as Broker
+from fleet_sim.testing.chaos import Chaos, Injection
 from fleet_sim.testing.events import Event, Events
 from fleet_sim.testing.fleet import Device, Devices, Fleet
 from fleet_sim.testing.gateway import Gateway
@@ -19,12 +20,14 @@ from fleet_sim.testing.wishes import SceneError
 
 __all__ = [
     "Broker",
+    "Chaos",
     "Device",
     "Devices",
     "Event",
     "Events",
     "Fleet",
     "Gateway",
+    "Injection",
     "Ledger",
     "SceneError",
     "Verdict",

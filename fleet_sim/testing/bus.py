@@ -1,7 +1,7 @@
 """What is heard on the bus of a test: into the ledger, and into the test's hands."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -9,6 +9,7 @@ import orjson
 from devices.reading import Value
 from fleet_sim.ledger import LOOSE
 from fleet_sim.stage import BrokerAt, StageError
+from fleet_sim.testing.blast import Health
 from fleet_sim.testing.events import Event, Events
 from fleet_sim.testing.wishes import SceneError
 from fleet_sim.wire import WireFleet, Witness, listen
@@ -34,6 +35,10 @@ class Bus:
         self._said: dict[str, int] = {}
         #: By cell, as each told its health last.
         self.cells: dict[str, Mapping[str, Any]] = {}
+        #: Is told each of their words, too.
+        self.feels: Callable[[Mapping[str, Any]], None] = lambda _: None
+        #: What they said, whenever it was something else than before.
+        self.health: list[Health] = []
         #: Devices (`vendor/name`) of which more was said than whether they can be reached.
         self.heard_of: set[str] = set()
         #: When the last event came, by the loop's clock.
@@ -61,9 +66,18 @@ class Bus:
             return  # a retained message was swept
         body = orjson.loads(packet.payload)
         if packet.topic.endswith("/health"):
-            self.cells[body["cell"]] = body
+            self._feels(body)
         else:
             self._take(body)
+
+    def _feels(self, body: Mapping[str, Any]) -> None:
+        assert self._fleet is not None
+        cell, state = body["cell"], body["state"]
+        if self.cells.get(cell, {}).get("state") != state:
+            now_ms = self._fleet.now_ms()
+            self.health.append(Health(now_ms, cell, state, str(body.get("reason", ""))))
+        self.cells[cell] = body
+        self.feels(body)
 
     def _take(self, body: Mapping[str, Any]) -> None:
         assert self._fleet is not None

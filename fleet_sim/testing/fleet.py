@@ -4,9 +4,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar, overload
 
+from pydantic import ValidationError
+
 from devices.errors import ConfigError
 from devices.reading import Value
-from fleet_sim.faults import FAULTS, Fault, make, name_of
+from fleet_sim import acts
+from fleet_sim.act import Act, kinds_of, own_faults
+from fleet_sim.faults import FAULTS, Strikes, name_of
+from fleet_sim.scenario_file import mistakes
 from fleet_sim.world.population import module_of
 from vendors.sim import Addresses
 
@@ -84,9 +89,17 @@ class Device:
 
     @property
     def faults(self) -> Mapping[str, str]:
-        """All that `strike` takes, each with a line: those of every link, and this vendor's own."""
-        links = {name: kind.what for name, kind in FAULTS.items()}
-        return {**links, **module_of(self.vendor).FAULTS}
+        """All that `strike` takes, each with a line: of every link, and of this vendor's devices.
+
+        What strikes more than devices, such as `bus_down`, is `chaos.inject`'s.
+        """
+        able = kinds_of(self.vendor)
+        ways = {
+            name: kind.what
+            for name, kind in FAULTS.items()
+            if kind.strikes is Strikes.LINK or name in able
+        }
+        return {**ways, **own_faults(self.vendor)}
 
     def act(self, habit: str) -> None:
         """Let somebody do something with it, such as `come_home`.
@@ -99,35 +112,37 @@ class Device:
             _unknown(self.vendor, "habit", habit, self.habits)
         self._hand.call(self._unit.act, habit)
 
-    def strike(self, fault: str, **how: float) -> None:
+    def strike(self, fault: str, **how: bool | float | str) -> None:
         """Let it fail: `hang`, `latency` with `latency_ms=300`, or one of its vendor's own faults.
 
         Raises:
             ConfigError: no such fault, or it takes no such setting.
         """
         __tracebackhide__ = True
-        own = fault.removeprefix("fault:")
-        if fault in FAULTS:
-            self._hand.call(self._unit.strike, _made(fault, how))
-        elif own in module_of(self.vendor).FAULTS:
-            if how:
-                raise ConfigError((f"{self.vendor}: {own} takes no settings; leave them away",))
-            self._own.add(own)
-            self._hand.call(self._unit.act, f"fault:{own}")
-        else:
-            _unknown(self.vendor, "fault", fault, self.faults)
+        act = self._act(fault, how)
+        if act.own is not None:
+            self._own.add(act.own)
+        self._hand.call(acts.begin, act, [self._unit])
 
     def heal(self, fault: str | None = None) -> None:
         """Let its link fail no more, or one of its vendor's own faults end."""
         __tracebackhide__ = True
-        own = (fault or "").removeprefix("fault:")
-        if fault is None or fault in FAULTS:
+        if fault is None:
             self._hand.call(self._unit.heal)
-        elif own in module_of(self.vendor).FAULTS:
-            self._own.discard(own)
-            self._hand.call(self._unit.act, f"heal:{own}")
-        else:
+            return
+        act = self._act(fault, {})
+        self._own.discard(act.own or "")
+        self._hand.call(acts.end, act, [self._unit])
+
+    def _act(self, fault: str, how: Mapping[str, bool | float | str]) -> Act:
+        __tracebackhide__ = True
+        if fault.removeprefix("fault:") not in self.faults:
             _unknown(self.vendor, "fault", fault, self.faults)
+        given = {"at_s": 0, "for_s": 1, "vendor": self.vendor, "fault": fault, "settings": how}
+        try:
+            return Act.model_validate(given)
+        except ValidationError as error:
+            raise ConfigError(tuple(mistakes(error, Act))) from None
 
     def cut(self) -> None:
         """Cut its link, as a pulled cable does; it connects anew as its firmware does."""
@@ -202,7 +217,7 @@ class Devices(Sequence[Device]):
         for device in self._devices:
             device.act(habit)
 
-    def strike(self, fault: str, **how: float) -> None:
+    def strike(self, fault: str, **how: bool | float | str) -> None:
         """Let all of them fail; see `Device.strike`."""
         __tracebackhide__ = True
         for device in self._devices:
@@ -316,14 +331,6 @@ class Fleet(Mapping[str, Devices]):
     def devices(self) -> Sequence[Device]:
         """All of them."""
         return [device for group in self._scene.groups().values() for device in group]
-
-
-def _made(fault: str, how: Mapping[str, float]) -> Fault:
-    __tracebackhide__ = True
-    try:
-        return make(fault, how)
-    except ValueError as error:
-        raise ConfigError(tuple(f"{fault}: {line}" for line in str(error).splitlines())) from None
 
 
 def _unknown(

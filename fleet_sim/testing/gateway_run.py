@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -40,6 +40,8 @@ class GatewayRun:
         #: Vendor to since when, in Unix ms, nobody has listened to its devices.
         self._away: dict[str, float] = {}
         self.config: Mapping[str, Any] = {}
+        #: What to run instead of `doorfleet-gateway run`, with the configuration behind it.
+        self.command: Sequence[str] = ()
         self.process: stage.Process | None = None
         #: Why nothing more can come of it: it ended by itself.
         self.trouble: str | None = None
@@ -62,7 +64,8 @@ class GatewayRun:
         self._bus.cells.clear()
         running = AsyncExitStack()
         text = yaml.safe_dump(dict(config), sort_keys=False)
-        self.process = await running.enter_async_context(_process(text, folder, self._guardian))
+        starting = _process(text, folder, self._guardian, self.command)
+        self.process = await running.enter_async_context(starting)
         self._running = running
         running.callback(asyncio.create_task(self._watch(self.process)).cancel)
         await self._cells_up(fleet)
@@ -137,11 +140,13 @@ class GatewayRun:
 
 
 @asynccontextmanager
-async def _process(text: str, folder: Path, guardian: Guardian) -> AsyncIterator[stage.Process]:
+async def _process(
+    text: str, folder: Path, guardian: Guardian, command: Sequence[str]
+) -> AsyncIterator[stage.Process]:
     """`stage.gateway`, of which nothing is left afterwards, not even what a test has stopped."""
     pid = None
     try:
-        async with stage.gateway(text, folder) as process:
+        async with stage.gateway(text, folder, command) as process:
             pid = process.pid
             guardian.watch(pid)
             try:

@@ -18,9 +18,16 @@ from typing import Any, Final, TypeVar
 from devices.errors import ConfigError
 from devices.reading import Value
 from fleet_sim import report, stage
+from fleet_sim.acts import all_there_are
+from fleet_sim.bus_relay import BusRelay
 from fleet_sim.fleet import Population
 from fleet_sim.ledger import Tally
+from fleet_sim.live.faults import LiveFault, LiveFaults
+from fleet_sim.live.here import Here
+from fleet_sim.saboteur import PROGRAM
+from fleet_sim.scenario import Scenario
 from fleet_sim.testing.backstage import Backstage
+from fleet_sim.testing.blast import Failed, Seen
 from fleet_sim.testing.bus import Bus
 from fleet_sim.testing.diary import Diary
 from fleet_sim.testing.events import Events
@@ -29,6 +36,7 @@ from fleet_sim.testing.gateway_run import GatewayRun
 from fleet_sim.testing.verdict import Verdict
 from fleet_sim.testing.wishes import Options, SceneError, check, merged, until
 from fleet_sim.wire import WireFleet, forget, wall_ms
+from fleet_sim.wire_ground import WireGround
 from fleet_sim.wiring import gateway_config, left_retained
 from vendors import registry
 from vendors.api import Delivery
@@ -45,6 +53,10 @@ _LOOK_S: Final = 0.05
 # What came twice or was invented comes at once or not at all.
 _QUIET_S: Final = 0.25
 _NOBODY: Final = 0.0
+#: What befalls the commands of couriers, whom a test has not.
+_OF_COURIERS: Final = ("command_late", "command_doubled")
+#: A test has no end that its fleet knows of.
+_HOURS: Final = 24.0
 
 
 class Scene:
@@ -73,6 +85,8 @@ class Scene:
         #: Whether a gateway of ours belongs to it, and what its file says beside what it must.
         self.with_gateway = False
         self.gateway_extra: Mapping[str, Any] = {}
+        #: Whether that gateway, and the bus before it, are such as can be broken.
+        self.breakable = False
         #: The fleet that a marker asks for; made by the gateway's start, or when it is first used.
         self.plan: Callable[[], None] | None = None
         #: The test's own verdict stands for the one at its end.
@@ -82,6 +96,10 @@ class Scene:
         self._groups: Mapping[str, Devices] = {}
         self._addresses = Addresses(broker=broker.url)
         self._peopled = False
+        self._live: LiveFaults | None = None
+        self._ground: WireGround | None = None
+        self._bus_url = broker.url
+        self._began_s = self._ready_ms = 0.0
         self._verdict: Verdict | None = None
 
     # --- what the fixtures ask ----------------------------------------------------------------
@@ -189,6 +207,43 @@ class Scene:
         self.judged = True
         return self.backstage.run(self._settle(within_s), within_s + _START_S, "the verdict")
 
+    def inject(self, wish: Mapping[str, Any]) -> LiveFault:
+        """Let something fail from now on; see `LiveFaults.begin`."""
+        __tracebackhide__ = True
+        self._made()
+        if wish["fault"] in _OF_COURIERS:
+            raise ConfigError((f"{wish['fault']}: a test sends its own commands; send them so",))
+        return self.backstage.call(lambda: self._faults.begin(wish, self._now_s()))
+
+    def heal(self, fault: LiveFault) -> None:
+        """Let it fail no more, if it does. For the backstage."""
+        if not fault.healed:
+            self._faults.heal(fault.id, self._now_s())
+
+    def heal_all(self) -> None:
+        """Let nothing fail any more of what was injected."""
+        if self._live is not None:
+            self.backstage.call(lambda: self._faults.heal_all(self._now_s()))
+
+    def seen(self, within_s: float) -> Seen:
+        """What is known of it, once what is under way has arrived; judges nothing.
+
+        Raises:
+            SceneError: nothing was injected.
+        """
+        __tracebackhide__ = True
+        fleet = self._made()
+        if not self._faults.all:
+            raise SceneError(
+                'nothing was injected; break something first: chaos.inject("nuki", "hang")'
+            )
+        judged = self.judged
+        verdict = self.settle(within_s)
+        self.judged = judged
+        failed = self.backstage.call(self._failed)
+        latencies = {vendor: list(fleet.ledger.tally(vendor).latencies) for vendor in self._groups}
+        return Seen(verdict, latencies, list(self.bus.health), failed, self._ready_ms)
+
     def close(self) -> None:
         """Leave nothing behind: no process, socket, retained message or folder."""
         try:
@@ -202,6 +257,7 @@ class Scene:
         lines = [f"broker: {self.broker.kind} at {self.broker.url}"]
         for title, said in (
             ("last deeds", list(self.diary.deeds)),
+            ("injected", [] if self._live is None else [each.words for each in self._live.all]),
             (f"last of {len(self.events)} events", [str(each) for each in self.events[-10:]]),
             ("the gateway said", [] if process is None else list(process.lines)),
             ("the ledger's last verdict", str(self._verdict or "").splitlines()),
@@ -210,6 +266,34 @@ class Scene:
         return "\n".join(lines)
 
     # --- on the backstage ---------------------------------------------------------------------
+
+    @property
+    def _faults(self) -> LiveFaults:
+        assert self._live is not None
+        return self._live
+
+    def _now_s(self) -> float:
+        return asyncio.get_running_loop().time() - self._began_s
+
+    def _failed(self) -> list[Failed]:
+        now_ms, now_s = self._made().now_ms(), self._now_s()
+
+        def at_ms(second: float) -> float:
+            return now_ms - (now_s - second) * 1000
+
+        return [
+            Failed(
+                f"{each.words}, {(each.healed_s or now_s) - each.began_s:.1f} s",
+                at_ms(each.began_s),
+                at_ms(each.healed_s or now_s),
+            )
+            for each in self._faults.all
+        ]
+
+    async def _heal_in_time(self) -> None:
+        while True:
+            self._faults.turn(self._now_s())
+            await asyncio.sleep(_LOOK_S)
 
     def _made(self) -> WireFleet:
         __tracebackhide__ = True
@@ -238,6 +322,12 @@ class Scene:
         hubs = await fleet.open_hubs(self._folder)
         datagrams = f"127.0.0.1:{await fleet.open_datagrams()}"
         self._addresses = replace(hubs, broker=self.broker.url, datagrams=datagrams)
+        what = Scenario.model_validate({"hours": _HOURS, "fleet": dict(counts)})
+        self._ground = await self._grounded(fleet)
+        hand = Here(what, self.seed, all_there_are(fleet.units), self._ground)
+        self._live = LiveFaults(what, hand)
+        self._began_s = asyncio.get_running_loop().time()
+        self._healing = asyncio.create_task(self._heal_in_time())
         await self.bus.listen(fleet)
         if self.with_gateway:
             await self._start_gateway()
@@ -257,6 +347,20 @@ class Scene:
             # A board tells how it is in several words; a test begins when all were heard.
             await self._agreed(_INTRODUCED_S, newest_owed=False)
         self.events.begin()
+        self._ready_ms = fleet.now_ms()
+
+    async def _grounded(self, fleet: WireFleet) -> WireGround | None:
+        """What can break the gateway's cells, box and bus, if the test has a use for it."""
+        if not (self.breakable and self.with_gateway):
+            return None
+        relay = BusRelay(self.broker.host, self.broker.port)
+        await relay.open()
+        self._bus_url = f"mqtt://127.0.0.1:{relay.port}"
+        ground = WireGround(
+            self.run.state_dir, fleet, seed=self.seed, hurry=1.0, relay=relay, site=self.site
+        )
+        self.run.command, self.bus.feels = PROGRAM, ground.heard
+        return ground
 
     def _strangers(self) -> list[str]:
         """Devices of which nobody knows anything; without a gateway, those that told nothing."""
@@ -280,7 +384,7 @@ class Scene:
             fleet.populations,
             self._addresses,
             site=self.site,
-            bus_url=self.broker.url,
+            bus_url=self._bus_url,
             state_dir=self.run.state_dir,
             told={},
         )
@@ -329,21 +433,29 @@ class Scene:
 
     def _cells_that_should_be_up(self) -> Mapping[str, Mapping[str, Any]]:
         """By vendor; who has a struck device may well say that it is not."""
-        if self.run.process is None:
+        failing = {each.act.vendor for each in self._faults.active}
+        if self.run.process is None or None in failing:
             return {}
         return {
             vendor: self.bus.cells[vendor]
             for vendor, devices in self._groups.items()
-            if vendor in self.bus.cells and not any(device.struck for device in devices)
+            if vendor in self.bus.cells.keys() - failing
+            and not any(device.struck for device in devices)
         }
 
     async def _close(self) -> None:
         self.bus.close()
+        if self._live is not None:
+            self._healing.cancel()
+            self._live.close(self._now_s())
         if self._fleet is None:
             return
         try:
             await self.run.stop(self._fleet)
         finally:
+            if self._ground is not None:
+                await self._ground.close()
+                await self._ground.relay.close()
             await self._fleet.stop()
             if self._sweep:
                 left = left_retained(self.site, self._fleet.units, self._fleet.hubs)

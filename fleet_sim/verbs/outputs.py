@@ -1,6 +1,7 @@
 """Where a run is shown and written: `--html`, `--junit`, `--http`, and people's view of it."""
 
 import argparse
+import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -11,7 +12,9 @@ from devices.errors import ConfigError
 from fleet_sim.verbs import common
 
 if TYPE_CHECKING:
+    from fleet_sim.live.desk import Desk
     from fleet_sim.meter import Moment, Watch
+    from fleet_sim.watching.server import RunServer
 
 _LOOPBACK: Final = "127.0.0.1"
 _PORT_MAX: Final = 65_535
@@ -32,8 +35,8 @@ def arguments(sub: argparse.ArgumentParser, *, http: bool = True) -> None:
             "--http",
             type=address,
             metavar="[HOST:]PORT",
-            help="meanwhile serve /metrics for Prometheus, /status as JSON, and a page at /"
-            " (on 127.0.0.1; port 0 is any that is free)",
+            help="meanwhile serve /metrics for Prometheus, /status as JSON, a page at /, and in"
+            " real time /faults (on 127.0.0.1; port 0 is any that is free)",
         )
 
 
@@ -54,8 +57,13 @@ def problems(options: argparse.Namespace) -> list[str]:
 
 
 @contextmanager
-def watching(options: argparse.Namespace) -> Iterator["Watch"]:
-    """Whoever watches: a view for people, and a server if one was asked for.
+def watching(options: argparse.Namespace, desk: "Desk | None" = None) -> Iterator["Watch"]:
+    """Whoever watches: a view for people, and a server if one was asked for, or has a use.
+
+    Args:
+        options: what was typed.
+        desk: takes what people want to break meanwhile; absent, nothing can be. With it there is
+            a server in any case: the verbs `break` and `heal` find it by its card.
 
     Raises:
         ConfigError: what draws the view is not installed.
@@ -64,14 +72,33 @@ def watching(options: argparse.Namespace) -> Iterator["Watch"]:
     with ExitStack() as open_:
         view = common.view(plain=options.no_ui)
         open_.enter_context(view)
-        if options.http is None:
+        if options.http is None and desk is None:
             yield view
             return
         from fleet_sim.watching.server import RunServer
 
-        server = open_.enter_context(RunServer(*options.http))
-        view.pin(f"watch it at {server.url} (also /metrics, /status)")
+        host, port = options.http or (_LOOPBACK, 0)
+        server = open_.enter_context(RunServer(host, port, desk))
+        said = [f"watch it at {server.url} (also /metrics, /status)"] if options.http else []
+        if desk is not None:
+            said += _lay_out_card(open_, server, options.scenario)
+        if said:
+            view.pin("; ".join(said))
         yield _Both(view, server)
+
+
+def _lay_out_card(open_: ExitStack, server: "RunServer", what: str) -> Iterator[str]:
+    """Let `break` and `heal` find the run; what there is to say of that."""
+    from fleet_sim.live import card
+
+    try:
+        mine = card.Card(server.url, server.token, os.getpid(), what)
+        path = open_.enter_context(card.laid_out(mine))
+    except ConfigError as error:
+        yield f"break it with --at {server.url}, for {error}"
+        return
+    if server.beyond:
+        yield f"breaking it from elsewhere takes the token in {path}"
 
 
 class _Both:
@@ -98,14 +125,19 @@ def write(options: argparse.Namespace, report: Mapping[str, Any]) -> None:
     if options.html is not None:
         from fleet_sim.watching import page
 
-        _write("--html", options.html, page.html_of(report).encode())
+        put("--html", options.html, page.html_of(report).encode())
     if options.junit is not None:
         from fleet_sim.watching import junit
 
-        _write("--junit", options.junit, junit.xml_of(report))
+        put("--junit", options.junit, junit.xml_of(report))
 
 
-def _write(flag: str, path: Path, content: bytes) -> None:
+def put(flag: str, path: Path, content: bytes) -> None:
+    """Write one of the files that were asked for.
+
+    Raises:
+        ConfigError: it cannot be written there.
+    """
     try:
         path.write_bytes(content)
     except OSError as error:

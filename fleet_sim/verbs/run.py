@@ -127,14 +127,17 @@ def _virtual(chosen: "Scenario", options: argparse.Namespace) -> dict[str, Any]:
 def _real(chosen: "Scenario", options: argparse.Namespace) -> dict[str, Any]:
     from fleet_sim import wire_run
     from fleet_sim.cluster import real
+    from fleet_sim.live.desk import Desk
 
+    desk = Desk()
     what: dict[str, Any] = {
+        "desk": desk,
         "seed": options.seed,
         "seconds": options.seconds,
         "broker": options.broker,
         "gateway": options.gateway,
     }
-    with outputs.watching(options) as watch:
+    with outputs.watching(options, desk) as watch:
         if (options.workers or 1) > 1:
             run = real.run(chosen, workers=options.workers, watch=watch, **what)
         else:

@@ -81,7 +81,7 @@ class Day:
         return [
             (act["at_s"], act["until_s"])
             for act in self.report.get("acts", ())
-            if vendor is None or act["vendor"] == vendor
+            if vendor is None or act["vendor"] in (None, vendor)
         ]
 
     def per_minute(self, counts: Sequence[int], factor: int = 1) -> list[float]:

@@ -30,8 +30,8 @@ def xml_of(report: Mapping[str, Any]) -> bytes:
     root = Element("testsuites", name=sayable(f"doorfleet-sim {name}"))
     for vendor in report["vendors"]:
         said, problems = _taken(problems, vendor)
-        _suite(root, name, vendor, list(_cases(report, vendor, said)))
-    _suite(root, name, "", [(_OTHERS, "\n".join(problems), [])])
+        suite(root, name, vendor, list(_cases(report, vendor, said)))
+    suite(root, name, "", [(_OTHERS, "\n".join(problems), [])])
     time_s = f"{float(report.get('wall_s') or 0):.3f}"
     root.set("time", time_s)
     for key in ("tests", "failures", "errors", "skipped"):
@@ -79,10 +79,11 @@ def _taken(problems: Sequence[str], vendor: str) -> tuple[list[str], list[str]]:
     return own, [line for line in problems if line not in own]
 
 
-def _suite(root: Element, scenario: str, vendor: str, cases: Sequence[Case]) -> None:
+def suite(root: Element, scenario: str, vendor: str, cases: Sequence[Case]) -> None:
+    """One suite of cases; the vendor's, or without one all of a scenario's."""
     name = f"{scenario}.{vendor}" if vendor else scenario
     failures = sum(1 for _, wrong, _ in cases if wrong)
-    suite = SubElement(
+    found = SubElement(
         root,
         "testsuite",
         name=sayable(name),
@@ -93,7 +94,7 @@ def _suite(root: Element, scenario: str, vendor: str, cases: Sequence[Case]) -> 
     )
     for case, wrong, evidence in cases:
         element = SubElement(
-            suite, "testcase", classname=sayable(f"doorfleet.{name}"), name=sayable(case), time="0"
+            found, "testcase", classname=sayable(f"doorfleet.{name}"), name=sayable(case), time="0"
         )
         if wrong:
             failure = SubElement(

@@ -1,14 +1,14 @@
 """A run's report as one HTML file: nothing is fetched to show it, and nothing in it can run."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from importlib.resources import files
 from typing import Any, Final
 
 from fleet_sim.watching import glance, pictures, tables
 from fleet_sim.watching.day import Day
-from fleet_sim.watching.markup import Markup, tag
+from fleet_sim.watching.markup import Markup, Piece, tag
 
 _HERE: Final = "fleet_sim.watching"
 
@@ -21,7 +21,27 @@ def html_of(report: Mapping[str, Any]) -> str:
     """
     day = Day.of(report)
     name = str(report.get("scenario", "run"))
-    scripts = ["page.js", *(["live.js"] if report.get("live") else [])]
+    about = str(report["description"]) if report.get("description") else None
+    return document(
+        f"{report['verdict']}: {name}, seed {report.get('seed', '-')}",
+        name,
+        about,
+        _parts(report, day),
+        more=glance.progress(report) if report.get("live") else None,
+        scripts=("page.js", "live.js") if report.get("live") else ("page.js",),
+    )
+
+
+def document(  # noqa: PLR0913 -- what a page is made of
+    title: str,
+    heading: str,
+    about: str | None,
+    parts: Piece,
+    *,
+    more: Piece = None,
+    scripts: Sequence[str] = ("page.js",),
+) -> str:
+    """A whole page: nothing is fetched to show it, and nothing but our scripts can run in it."""
     code = [Markup(_read(script)) for script in scripts]
     head = tag(
         "head",
@@ -29,28 +49,24 @@ def html_of(report: Mapping[str, Any]) -> str:
         tag("meta", http_equiv="Content-Security-Policy", content=_policy(code)),
         tag("meta", name="viewport", content="width=device-width,initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
-        tag("title", f"{report['verdict']}: {name}, seed {report.get('seed', '-')}"),
+        tag("title", title),
         tag("link", rel="icon", href="data:,"),
         tag("style", Markup(_read("page.css"))),
     )
     body = tag(
         "body",
-        _header(report, name),
-        tag("main", _parts(report, day)),
+        tag(
+            "header",
+            tag("h1", heading),
+            tag("p", about) if about is not None else None,
+            more,
+            class_="top",
+        ),
+        tag("main", parts),
         tag("footer", tag("p", "Made by doorfleet-sim. Nothing was fetched to show this page.")),
         [tag("script", one) for one in code],
     )
     return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
-
-
-def _header(report: Mapping[str, Any], name: str) -> Markup:
-    return tag(
-        "header",
-        tag("h1", name),
-        tag("p", str(report["description"])) if report.get("description") else None,
-        glance.progress(report) if report.get("live") else None,
-        class_="top",
-    )
 
 
 def _parts(report: Mapping[str, Any], day: Day | None) -> list[Markup | None]:

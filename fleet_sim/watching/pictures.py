@@ -21,7 +21,7 @@ def course(day: Day) -> Markup:
         tag(
             "div",
             _activity(day),
-            _acts(day),
+            lanes(day),
             _events(day),
             _connected(day),
             _latency(day),
@@ -105,7 +105,7 @@ def _cell_words(day: Day, deeds: Sequence[int], unit: str) -> Callable[[int, flo
     return said
 
 
-def _acts(day: Day) -> Markup | None:
+def lanes(day: Day) -> Markup | None:
     """A lane for each vendor that something was done to."""
     acts = day.report.get("acts", ())
     if not acts:
@@ -117,7 +117,7 @@ def _acts(day: Day) -> Markup | None:
         [
             tag(
                 "div",
-                tag("div", tag("span", vendor), class_="margin"),
+                tag("div", tag("span", vendor or "everybody"), class_="margin"),
                 tag("div", _bars(day, [a for a in acts if a["vendor"] == vendor]), class_="plot"),
                 class_="strip lane",
             )

@@ -1,10 +1,14 @@
 """`--http`: a run as others may watch it: `/metrics`, `/status`, and a page for people at `/`.
 
+If it may be broken by hand, it is so at `/faults` (`fleet_sim.live.routes`).
+
 It has a thread and a loop of its own: a simulated run keeps its loop busy, and a real one has
 better things to do than to draw. The run hands it complete moments, which nobody changes.
 """
 
 import asyncio
+import secrets
+import socket
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
@@ -12,6 +16,9 @@ from typing import Any, Final, Self
 
 from aiohttp import web
 
+from fleet_sim.live.desk import NEVER, Desk
+from fleet_sim.live.guard import Guard, is_loopback
+from fleet_sim.live.routes import Routes
 from fleet_sim.meter import Moment, Row, status
 from fleet_sim.report import SINS
 from fleet_sim.stage import StageError
@@ -25,6 +32,8 @@ _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+# A fault is a line; whoever sends more has something else in mind.
+_BODY_MAX_BYTES: Final = 64 << 10
 _TOLD: Final = ("devices", "deeds", "frames", "events", "late", "redelivered", "p50_ms", "p99_ms")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -36,11 +45,19 @@ class RunServer:
     Args:
         host: where to listen.
         port: 0 for any that is free.
+        desk: takes what people want to break; absent, nothing can be.
         patience_s: what the address may take to be had.
     """
 
-    def __init__(self, host: str, port: int, patience_s: float = _START_S) -> None:
+    def __init__(
+        self, host: str, port: int, desk: Desk | None = None, patience_s: float = _START_S
+    ) -> None:
         self._host, self._port = host, port
+        self._desk = desk or Desk(NEVER)
+        #: Has to be shown by whoever wants to break something and may be on another machine.
+        self.token = secrets.token_urlsafe(24)
+        #: Whether others than this machine can reach it.
+        self.beyond = True
         self._patience_s = patience_s
         self._moment: Moment | None = None
         # No event of the loop, which may be made after the end was asked for.
@@ -94,15 +111,21 @@ class RunServer:
             self._listening.set_exception(error)
 
     async def _listen(self) -> None:
-        app = web.Application()
+        app = web.Application(client_max_size=_BODY_MAX_BYTES)
         app.router.add_get("/", self._answering(self._page))
         app.router.add_get("/status", self._answering(self._status))
         app.router.add_get("/metrics", self._answering(self._metrics))
+        names = {"localhost", self._host.lower(), socket.gethostname().lower()}
+        faults = Routes(self._desk, Guard(names, self.token), _HEADERS)
+        faults.add(app.router)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         try:
             site = web.TCPSite(runner, self._host, self._port)
             await site.start()
+            self.beyond = not all(is_loopback(address[0]) for address in runner.addresses)
+            if not self.beyond:
+                faults.guard = Guard(names)
             self._listening.set_result(runner.addresses[0][1])
             await asyncio.wrap_future(self._over)
         finally:

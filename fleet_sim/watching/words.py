@@ -126,4 +126,5 @@ def act(done: Mapping[str, Any]) -> str:
     more = ", ".join(f"{key} {value}" for key, value in done.items() if key not in known)
     share = done.get("share", 1)
     who = "" if share == 1 else f", {share:.0%} of the devices"
-    return f"{done['vendor']}: {done['fault']}{f' ({more})' if more else ''}{who}"
+    whom = done["vendor"] or "everybody"
+    return f"{whom}: {done['fault']}{f' ({more})' if more else ''}{who}"

@@ -12,7 +12,8 @@ from fleet_sim.fleet import Agenda, Population, polled
 from fleet_sim.hub import HubUnit, hubs_of
 from fleet_sim.journal import Journal
 from fleet_sim.ledger import Ledger
-from fleet_sim.unit import SharedSocket, Unit
+from fleet_sim.shared_socket import SharedSocket
+from fleet_sim.unit import Unit
 from fleet_sim.wire.budget import Need, claim
 from fleet_sim.wire.switchboard import Switchboard
 from fleet_sim.wire.traffic import Bag, Traffic
@@ -41,7 +42,7 @@ class WireFleet:
         seed: of all chance.
         pace: how many times as often as in life people use their devices.
         broker: host and port of whom MQTT devices connect to.
-        recalls: see `fleet_sim.unit.Host`.
+        recalls: see `fleet_sim.around.Host`.
         ledger: gets the truths; absent, one of its own.
     """
 

@@ -1,7 +1,7 @@
 """A board's MQTT 3.1.1 client, or a hub's: as little of one as boards have.
 
-    idle ──► connecting ──► greeting ──► up ──► idle
-             (TCP)          (CONNECT)           a timer, and again
+    idle ──► connecting ──► greeting ──► up ──► idle               up ──► dead ──► idle
+             (TCP)          (CONNECT)           a timer, and again        nobody is told
 
 There are as many of these as devices, so one is a socket, a few numbers and, only while there is
 something in them, two buffers. It has no task, no transport and no timer of its own.
@@ -13,7 +13,9 @@ import selectors
 import socket
 from typing import TYPE_CHECKING, Final
 
+from fleet_sim.faults import End
 from fleet_sim.hub import HubUnit
+from fleet_sim.reset import reset_at_close
 from fleet_sim.unit import Unit
 from vendors.sim import MqttSession, Publish
 from vendors.wire import mqtt311 as mqtt
@@ -36,6 +38,8 @@ _SPREAD: Final = (0.6, 1.4)
 _PROBE_SHARE: Final = 0.75
 #: A wait that is worth a thought: the shortest keepalive is a second.
 _GAP_S: Final = 0.25
+#: Whoever drips lets so much time pass between two pieces.
+_PIECE_S: Final = 0.05
 _UNDER_WAY: Final = (0, errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EINTR)
 
 
@@ -46,16 +50,20 @@ class Phase(enum.IntEnum):
     CONNECTING = 1
     GREETING = 2
     UP = 3
-    LEAVING = 4
-    GONE = 5
+    DEAD = 4
+    LEAVING = 5
+    GONE = 6
 
 
 class BoardLink:
-    """One device's connection, over all of its connections; a `fleet_sim.unit.Link`."""
+    """One device's connection, over all of its connections; a `fleet_sim.around.Link`."""
+
+    drips = True
 
     __slots__ = (
         "_asked",
         "_board",
+        "_dripping",
         "_full",
         "_inbox",
         "_outbox",
@@ -76,6 +84,8 @@ class BoardLink:
         self._socket: socket.socket | None = None
         self._inbox: bytes | None = None
         self._outbox: bytearray | None = None
+        #: What leaves in pieces, and all that is behind it.
+        self._dripping: bytearray | None = None
         #: Its socket took less than it has to say.
         self._full = False
         self._packet_id = 0
@@ -99,7 +109,7 @@ class BoardLink:
     @property
     def waiting(self) -> int:
         """Bytes that it has to say and its socket has not taken yet."""
-        return len(self._outbox or b"")
+        return len(self._outbox or b"") + len(self._dripping or b"")
 
     @property
     def _session(self) -> MqttSession:
@@ -122,8 +132,8 @@ class BoardLink:
         board = self._board
         if self.phase is Phase.GONE:
             return  # power came back when all was over
-        if self._unit.away is not None:
-            self._unit.away.append(self._wants)
+        if (waits := self._unit.waits) is not None:
+            waits.append(self._wants)
             return
         self.began_s = board.now_s()
         self.phase = Phase.CONNECTING
@@ -228,17 +238,57 @@ class BoardLink:
 
     # --- what goes ----------------------------------------------------------------------------
 
-    def publish(self, message: Publish) -> None:
-        """Send one; QoS 1 is not repeated, as a board without a session does not."""
+    def publish(self, message: Publish, over_ms: float = 0.0) -> bool:
+        """Send one; QoS 1 is not repeated, as a board without a session does not.
+
+        Args:
+            message: what is said.
+            over_ms: let it leave in pieces, over so long.
+
+        Returns:
+            False: what becomes of it only the broker knows.
+        """
         if self.phase is not Phase.UP:
-            return
-        topic, payload, qos, retain = message
-        packet_id = 0
-        if qos:
-            packet_id = self._next_id()
+            return False
+        if message.qos:
             self._board.traffic.to_acknowledge += 1
         self._board.sent(message)
-        self._put(mqtt.encode_publish(topic, payload, qos, retain, packet_id))
+        data = self._packet(message)
+        if over_ms:
+            self._drip(data, over_ms)
+        else:
+            self._put(data)
+        return False
+
+    def tear(self, message: Publish, share: float) -> None:
+        """Send so much of it, and hang up."""
+        if self.phase is Phase.UP:
+            data = self._packet(message)
+            self._put(data[: max(1, int(share * len(data)))])
+            self.flush()
+            self.drop()
+
+    def _packet(self, message: Publish) -> bytes:
+        topic, payload, qos, retain = message
+        return mqtt.encode_publish(topic, payload, qos, retain, self._next_id() if qos else 0)
+
+    def _drip(self, data: bytes, over_ms: float) -> None:
+        """Let it trickle; whatever is said meanwhile comes behind it."""
+        if self._dripping is not None:
+            self._dripping += data
+            return
+        self._dripping = bytearray(data)
+        self._piece(self._socket, max(1, round(len(data) * _PIECE_S * 1_000 / over_ms)))
+
+    def _piece(self, made: socket.socket | None, size: int) -> None:
+        rest = self._dripping
+        if made is not self._socket or rest is None:
+            return  # it was cut
+        self._dripping = None
+        self._put(bytes(rest[:size]))
+        if self._socket is made and len(rest) > size:
+            self._dripping = rest[size:]
+            self._board.later(_PIECE_S, self._piece, made, size)
 
     def _write(self, packet: mqtt.Packet) -> None:
         if self._socket is not None:
@@ -246,6 +296,9 @@ class BoardLink:
 
     def _put(self, data: bytes) -> None:
         """With all else that it says in this turn: a system call costs more than a packet."""
+        if self._dripping is not None:
+            self._dripping += data
+            return
         self._speaks()
         if self._outbox is None:
             self._outbox = bytearray(data)
@@ -312,15 +365,15 @@ class BoardLink:
             return  # replaced since
         self._slot = 0
         match self.phase:
-            case Phase.IDLE if self._unit.away is not None:
-                self._unit.away.append(self._wants)
+            case Phase.IDLE if (waits := self._unit.waits) is not None:
+                waits.append(self._wants)
             case Phase.IDLE:
                 self._wants()
             case Phase.CONNECTING | Phase.GREETING:
                 self._over(errno.ETIMEDOUT)
             case Phase.UP:
                 self._probe()
-            case Phase.LEAVING | Phase.GONE:
+            case Phase.DEAD | Phase.LEAVING | Phase.GONE:
                 pass
 
     def _probe(self) -> None:
@@ -343,10 +396,27 @@ class BoardLink:
 
     # --- the end ------------------------------------------------------------------------------
 
-    def drop(self) -> None:
-        """Cut the link without a word: the broker publishes the will."""
-        if self._socket is not None:
-            self._over(None)
+    def drop(self, how: End = End.CLOSED) -> None:
+        """Cut the link without a word: the broker publishes the will.
+
+        In silence, the socket stays as it is and nobody looks at it: no FIN, and no ping.
+        """
+        if self._socket is None:
+            return
+        if how is End.SILENT:
+            if self.phase is Phase.UP:
+                self.phase = Phase.DEAD
+                self._board.forget(self._socket)
+                self._outbox = self._dripping = None
+            return
+        if how is End.RESET:
+            reset_at_close(self._socket)
+        self._over(None)
+
+    def usurp(self) -> None:
+        """Have somebody else connect with its client id."""
+        if self.phase is Phase.UP:
+            self._board.usurp(self._session.client_id)
 
     def _over(self, code: int | None) -> None:
         """The connection is gone, or was never made.
@@ -360,7 +430,9 @@ class BoardLink:
             return
         self._free()
         self._board.over(self, was, code)
-        if was is Phase.UP:
+        if was is Phase.UP and code is not None:
+            self._unit.broke()  # by itself
+        if was in (Phase.UP, Phase.DEAD):
             # The device may be in the middle of something: whoever cut it was called by it.
             self._board.soon(self._unit.went_down)
         # Boards that went together do not come back in the same millisecond.
@@ -375,7 +447,7 @@ class BoardLink:
             self._socket.close()
             self._socket = None
         self._unit.link = None
-        self._inbox = self._outbox = None
+        self._inbox = self._outbox = self._dripping = None
         self._asked = self._full = False
         self._packet_id = 0
 

@@ -21,6 +21,7 @@ from fleet_sim.stage import StageError
 from fleet_sim.unit import Unit
 from fleet_sim.wire.budget import Sources, room
 from fleet_sim.wire.link import PATIENCE_S, BoardLink, Phase
+from fleet_sim.wire.rival import Rival
 from fleet_sim.wire.traffic import Bag, Traffic
 from fleet_sim.wire.wheel import TICK_S, Wheel
 from vendors.sim import Publish
@@ -60,6 +61,7 @@ class Switchboard:
         self._loop = asyncio.get_running_loop()
         self.now_s: Callable[[], float] = self._loop.time
         self.soon = self._loop.call_soon
+        self.later = self._loop.call_later
         self.traffic = Traffic()
         #: What was sent, if somebody wants to know whether it arrived.
         self.bag: Bag | None = None
@@ -85,6 +87,7 @@ class Switchboard:
         self._fresh = 0
         self._opened: deque[BoardLink] = deque()
         self._speakers: list[BoardLink] = []
+        self._rivals: dict[str, Rival] = {}
         self._left: set[BoardLink] = set()
         self._all_left = asyncio.Event()
         self._ticking: asyncio.TimerHandle | None = None
@@ -134,6 +137,8 @@ class Switchboard:
         """Let everybody say DISCONNECT; whoever cannot within two seconds is cut."""
         self._queue.clear()
         self._left = set(self._links)
+        for rival in self._rivals.values():
+            rival.close()
         for link in self._links:
             link.leave()
         if self._left:
@@ -204,7 +209,7 @@ class Switchboard:
         """A connection that had come so far is gone; `code` as `BoardLink` has it."""
         self._answered(link)
         traffic = self.traffic
-        if was is Phase.UP:
+        if was in (Phase.UP, Phase.DEAD):
             self.connected -= 1
             traffic.cut += code is None
             traffic.closed += code is not None
@@ -242,11 +247,18 @@ class Switchboard:
             raise
         return made, address
 
-    def watch(self, made: socket.socket, link: BoardLink) -> None:
+    def watch(self, made: socket.socket, link: BoardLink | Rival) -> None:
         """Tell the link from now on when there is something to read."""
         self._selector.register(made.fileno(), selectors.EVENT_READ, link)
 
-    def turn(self, made: socket.socket, link: BoardLink, events: int) -> None:
+    def usurp(self, client_id: str) -> None:
+        """Let somebody else connect with this id."""
+        rival = self._rivals.get(client_id)
+        if rival is None:
+            rival = self._rivals[client_id] = Rival(self, client_id)
+        rival.open()
+
+    def turn(self, made: socket.socket, link: BoardLink | Rival, events: int) -> None:
         """Tell it of these from now on."""
         self._selector.modify(made.fileno(), events, link)
 

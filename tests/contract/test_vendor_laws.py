@@ -190,6 +190,18 @@ def test_a_waiver_for_a_fault_that_does_not_exist_breaks_the_law() -> None:
         law.check(lying)
 
 
+@pytest.mark.parametrize(
+    "kinds", [{"jam": "no_such_fault"}, {"no_such_kind": "mqtt_dead"}, {"hang": "mqtt_dead"}]
+)
+def test_a_kind_that_is_none_or_nobody_s_breaks_the_law(kinds: dict[str, str]) -> None:
+    lying = Bench("nuki")
+    simulated(KINDS=kinds)(lying)
+    law = next(law for law in LAWS if law.name == "habits_have_rates_and_faults_have_sources")
+
+    with pytest.raises(BreachError, match=next(iter(kinds))):
+        law.check(lying)
+
+
 def test_every_law_has_a_name_of_its_own() -> None:
     assert len({law.name for law in LAWS}) == len(LAWS)
 

@@ -33,6 +33,7 @@ class Gateway:
         self.config = {"site": "home", "state_dir": str(self.state_dir), **config}
         self.file = folder / "gateway.yaml"
         self.file.write_text(yaml.safe_dump(self.config))
+        self.program: Sequence[str | Path] = (PROGRAM, "run")
         self.process: asyncio.subprocess.Process | None = None
         self.ready_after_s = 0.0
         self.notices: list[str] = []
@@ -75,8 +76,7 @@ class Gateway:
         self.notices.clear()
         with self._log.open("ab") as sink:
             self.process = await asyncio.create_subprocess_exec(
-                PROGRAM,
-                "run",
+                *self.program,
                 self.file,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=sink,

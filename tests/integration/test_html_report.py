@@ -8,6 +8,7 @@ import itertools
 import json
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -187,6 +188,36 @@ async def test_a_report_is_shown_without_an_error_or_a_request(
             assert [each for each in tab.asked_for if not each.startswith("data:")] == [url]
         assert tab.errors == []
     assert len(papers) == 2  # light and dark
+
+
+async def test_a_verdict_is_shown_without_an_error_or_a_request(
+    browser: str, tmp_path: Path
+) -> None:
+    experiment, page = tmp_path / "half_hour.yaml", tmp_path / "verdict.html"
+    # Nuki was not to be touched, so there is something to say.
+    experiment.write_text(f"{SCENARIO}blast_radius: {{nuki: []}}\n")
+    run = ["chaos", str(experiment), "--workers", "1", "--html", str(page)]
+    assert await asyncio.to_thread(_typed, *run) == cli.FAILED
+    papers = set()
+    async with a_tab(browser) as tab:
+        for scheme, width in (("light", 1200), ("dark", 1200), ("light", 360)):
+            await tab.show(page.as_uri(), scheme, width)
+            papers.add(await tab.value("getComputedStyle(document.body).backgroundColor"))
+            too_wide = await tab.value("document.documentElement.scrollWidth - innerWidth")
+            broken = await tab.value("document.querySelectorAll('.matrix td.broken').length")
+
+            assert too_wide <= 0
+            assert broken >= 1
+            assert [each for each in tab.asked_for if not each.startswith("data:")] == [
+                page.as_uri()
+            ]
+        assert tab.errors == []
+    assert len(papers) == 2
+
+
+def _typed(*words: str) -> int:
+    code = "import sys; from fleet_sim.cli import main; sys.exit(main())"
+    return subprocess.run([sys.executable, "-c", code, *words], check=False).returncode
 
 
 def moment(elapsed_s: float) -> Moment:

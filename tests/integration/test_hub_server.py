@@ -191,6 +191,20 @@ async def test_a_link_that_is_cut_breaks_every_connection(serve, client, eventua
     await eventually(lambda: board.closed == 1)
 
 
+async def test_a_link_ends_by_reset_if_it_is_to(serve) -> None:
+    served = await serve(Board("b", tls=False))
+    hub, port = served.hubs[0], served.server.urls["b"].rpartition(":")[2]
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /who HTTP/1.1\r\nHost: b\r\n\r\n")
+    assert b"200 OK" in await reader.readuntil(b"GET /who")
+
+    hub.cut(faults.End.RESET)
+
+    with pytest.raises(ConnectionResetError):
+        await reader.readexactly(65_536)
+    writer.close()
+
+
 async def test_a_certificate_is_signed_by_the_runs_authority_until_it_is_swapped(
     serve, client
 ) -> None:
@@ -202,7 +216,7 @@ async def test_a_certificate_is_signed_by_the_runs_authority_until_it_is_swapped
         await client.get(url)
     async with client.get(url, ssl=trust) as reply:
         assert reply.status == 200
-    served.strike(faults.BadCertificate())
+    served.strike(faults.http.BadCertificate())
     served.units[0].cut()
     with pytest.raises(aiohttp.ClientConnectorCertificateError):
         await client.get(url, ssl=trust)
@@ -213,7 +227,7 @@ async def test_a_certificate_is_signed_by_the_runs_authority_until_it_is_swapped
 
 async def test_a_hub_that_hangs_holds_nobody_elses_answer(serve, client) -> None:
     served = await serve(Board("ill", tls=False), Board("well", tls=False))
-    served.units[0].strike(faults.Hang())
+    served.units[0].strike(faults.wire.Hang())
 
     hanging = asyncio.create_task(client.get(served.server.urls["ill"]))
     async with client.get(served.server.urls["well"]) as reply:

@@ -70,7 +70,7 @@ def test_the_page_is_true(project: pytest.Pytester) -> None:
 
     result = run(project, "--doorfleet-seed=11", "-n2", "--dist=loadfile")
 
-    result.assert_outcomes(passed=7)
+    result.assert_outcomes(passed=8)
     result.stdout.fnmatch_lines(
         [
             "doorfleet: broker embedded, seed 11",
@@ -89,7 +89,7 @@ def test_the_page_names_every_fixture_option_and_mark() -> None:
     options = re.findall(r'"(--doorfleet-\w+|doorfleet_broker|doorfleet_seed)"', source)
     marks = re.findall(r"(\w+)=", re.search(r"^_MARKER.*?^\)", source, re.MULTILINE | re.DOTALL)[0])
 
-    assert {"broker", "fleet", "gateway", "ledger", "virtual_clock"} <= set(fixtures)
+    assert {"broker", "chaos", "fleet", "gateway", "ledger", "virtual_clock"} <= set(fixtures)
     assert {"fleet", "seed", "ledger", "patience_s"} <= set(marks)
     for name in (*fixtures, *options, *marks):
         assert re.search(rf"`[^`]*{name}\b[^`]*`", PAGE), name
@@ -116,6 +116,20 @@ def test_a_gateway_that_ends(fleet, gateway):
 def test_an_own_gateway_that_says_nothing(fleet, ledger):
     fleet(nuki=1)
     assert ledger.verdict(within_s=0)
+
+@pytest.mark.doorfleet(fleet={"nuki": 1, "ratgdo": 1})
+def test_somebody_else_is_hurt(fleet, gateway, chaos):
+    for refused, said in (
+        (lambda: chaos.assert_blast_radius(only=["nuki"]), "nothing was injected; break"),
+        (lambda: chaos.assert_blast_radius(only=["tedee"]), "only: no tedee in this fleet"),
+        (lambda: chaos.inject("nuki", "hagn"), "fault; did you mean hang?"),
+    ):
+        with pytest.raises(Exception, match=said.replace("?", ".")):
+            refused()
+    chaos.inject("nuki", "hang")
+    os.killpg(gateway.pid, signal.SIGSTOP)
+    fleet["ratgdo"][0].act("light_switch")
+    chaos.assert_blast_radius(only=["nuki"], within_s=1)
 
 def test_an_unknown_vendor(fleet):
     fleet(ratgo=1)
@@ -144,7 +158,7 @@ def test_what_goes_wrong_is_told_with_evidence_and_the_seed(
 
     result = run(project, "--doorfleet-seed=3", "-rs")
 
-    result.assert_outcomes(passed=1, failed=6, errors=1, skipped=1)
+    result.assert_outcomes(passed=1, failed=7, errors=1, skipped=1)
     told = result.stdout.str()
     for line in (
         # Lost: device, axis and value.
@@ -152,6 +166,9 @@ def test_what_goes_wrong_is_told_with_evidence_and_the_seed(
         r"no lock\.changed can come: the gateway ended by itself \(status -9\)",
         r"assert <broken: .*nuki: not one event came",
         r"unknown vendor 'ratgo': did you mean 'ratgdo'\?",
+        # Who, which promise, the evidence, what failed, and how to see it again.
+        r"others than nuki were hurt:\nE +ratgdo: 1 lost\nE +lost 1: ratgdo/ratgdo-0001 light: ",
+        r"E +hang at all of nuki, \d\.\d s\nE +again: pytest 'test_broken\.py::test_somebody",
         r"nuki: unknown habit 'come_hom'; did you mean 'come_home'\?",
         r"nuki: unknown fault 'hangs'; did you mean 'hang'\?",
         r"marker doorfleet: no flet; it takes broker, fleet,",
@@ -160,6 +177,42 @@ def test_what_goes_wrong_is_told_with_evidence_and_the_seed(
         r"last deeds:\n  nuki/39000001 turn_by_hand",
     ):
         assert re.search(line, told), line
+
+
+INJECTED: Final = """
+import time, pytest
+
+@pytest.mark.doorfleet(fleet={"nuki": 1, "ratgdo": 1}, patience_s=20)
+def test_a_cell_and_the_bus(fleet, gateway, chaos):
+    door, lock = fleet["ratgdo"][0], fleet["nuki"][0]
+    killed = chaos.inject("nuki", "cell_kill")
+    while gateway.cells["nuki"]["state"] == "up":
+        time.sleep(0.01)
+    door.act("light_switch")
+    gateway.events.get("closure.changed", device=door)
+    killed.heal()
+    chaos.assert_blast_radius(only=["nuki"], within_s=20)
+
+    down = chaos.inject("bus_down")
+    lock.act("turn_by_hand")
+    with pytest.raises(AssertionError, match="no lock.changed"):
+        gateway.events.get("lock.changed", device=lock, within_s=1)
+    down.heal()
+    gateway.events.get("lock.changed", device=lock)
+    with pytest.raises(AssertionError, match="ratgdo: its cell was "):
+        chaos.assert_blast_radius(only=["nuki"], within_s=20)
+    with pytest.raises(Exception, match="command_late: a test sends its own commands"):
+        chaos.inject("command_late")
+    chaos.inject("nuki", "hang")  # and nobody heals it but the end of the test
+"""
+
+
+def test_what_is_injected_may_be_the_gateways_own_cells_and_bus(project: pytest.Pytester) -> None:
+    project.makepyfile(test_injected=INJECTED)
+
+    result = run(project)
+
+    result.assert_outcomes(passed=1)
 
 
 def test_a_choice_that_is_none_is_refused_before_any_test(project: pytest.Pytester) -> None:

@@ -17,7 +17,11 @@ import pytest
 ROOT: Final = Path(__file__).parents[2]
 PACKAGES: Final = {"devices", "fleet_sim", "gateway", "vendors"}
 # Data folders, and where an installed copy of the code looks for them.
-DATA: Final = {"config/schemas": "gateway/schemas", "config/scenarios": "fleet_sim/scenarios"}
+DATA: Final = {
+    "config/schemas": "gateway/schemas",
+    "config/scenarios": "fleet_sim/scenarios",
+    "config/experiments": "fleet_sim/experiments",
+}
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ from, and not again before it can have arrived.
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -16,7 +16,7 @@ from devices.closure import Position
 from devices.command import Command, Reason
 from devices.errors import DecodeError, RefusedError, RejectedError, UnavailableError
 from devices.twin import Known
-from vendors.api import Decode, Frame, Port
+from vendors.api import Decode, Frame, HasHosts, HostStanding, Port
 from vendors.meross import codec
 from vendors.meross import envelope as envelopes
 from vendors.meross.broker import UNITS_MAX, BrokerWay
@@ -135,6 +135,10 @@ class MerossAdapter:
         if (no := _refusal(answer, channel)) is not None:
             _restore(unit, command.device, pressed_before)
             raise RejectedError(codec.VENDOR, no)
+
+    def hosts(self) -> Iterable[HostStanding]:
+        """The units, if each is spoken to at its own address."""
+        return self._way.hosts() if isinstance(self._way, HasHosts) else ()
 
     async def refresh(self, device: str) -> None:
         """Ask the door's unit, unless it was just asked or its hour is used up."""

@@ -39,6 +39,15 @@ FAULTS: Final[Mapping[str, str]] = {
     "replayed": "old pushes come again, with their messageId (MerossIot checks no freshness)",
 }
 
+#: Which kinds of the catalogue these are.
+KINDS: Final[Mapping[str, str]] = {
+    "stuck_moving": "stuck_half_way",
+    "sensor_latched": "contact_stuck_shut",
+    "phantom_event": "replayed",
+    "stale_state": "no_push",
+    "clock_skew": "clock_drift",
+    "epoch_clock": "epoch_clock",
+}
 #: Faults of one door; the others are the unit's.
 OF_THE_DOOR: Final = frozenset({"stuck_half_way", "contact_stuck_shut"})
 #: Whatever ends these begins with a boot.

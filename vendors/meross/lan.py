@@ -5,10 +5,11 @@ the unit, depending on the model, so that they are no JSON: a dead letter, and n
 """
 
 import asyncio
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
 
-from vendors.api import Frame, Port
+from vendors.api import Frame, HostStanding, Port
 from vendors.meross import envelope as envelopes
 from vendors.meross.envelope import Envelope
 from vendors.meross.lan_crypto import decrypted, encrypted, lan_key
@@ -45,6 +46,10 @@ class LanWay:
         finally:
             for host in self._hosts.values():
                 await host.close()
+
+    def hosts(self) -> Iterable[HostStanding]:
+        """Each unit is one."""
+        return [host.standing for host in self._hosts.values()]
 
     async def ask(self, question: Question, until_ms: int) -> Envelope:
         """See `Way.ask`."""

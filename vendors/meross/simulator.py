@@ -13,7 +13,7 @@ from typing import Final
 from devices.errors import ConfigError
 from vendors.http import HttpReply, HttpRequest
 from vendors.meross.box import FIRMWARE, Box
-from vendors.meross.garage import COURIER, FAULTS, HABITS, WORLD, Garage
+from vendors.meross.garage import COURIER, FAULTS, HABITS, KINDS, WORLD, Garage
 from vendors.meross.lan_crypto import decrypted, encrypted, lan_key
 from vendors.sim import (
     Addresses,
@@ -26,7 +26,7 @@ from vendors.sim import (
     RandomFor,
 )
 
-__all__ = ["COURIER", "FAULTS", "HABITS", "WORLD", "fleet", "gateway_settings"]
+__all__ = ["COURIER", "FAULTS", "HABITS", "KINDS", "WORLD", "fleet", "gateway_settings"]
 
 #: The account's key, of every simulated fleet.
 ACCOUNT_KEY: Final = "4b7c0f1e2d3c5a69788796a5b4c3d2e1"

@@ -115,7 +115,8 @@ class NukiAdapter:
             if frame.retained or not self._answers:
                 continue
             found = codec.split(frame.source)
-            if found is not None and found[1] == "commandResponse":
+            # What is no number is torn, or of another firmware: no refusal, and the lock may move.
+            if found is not None and found[1] == "commandResponse" and frame.payload.isdigit():
                 answer = self._answers.get(found[0])
                 if answer is not None and not answer.done():
                     answer.set_result(frame.payload)

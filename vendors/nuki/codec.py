@@ -165,6 +165,8 @@ def decode(frame: Frame) -> Sequence[Fact]:
     if what == "lockActionEvent":
         # An event that a broker kept is no news: it is not known when it took place.
         return () if retained else (_event(device, payload),)
+    if what == "commandResponse":
+        _number(what, payload)  # the adapter's business, but no lock answers with anything else
     return ()
 
 

@@ -43,10 +43,18 @@ FAULTS: Final[Mapping[str, str]] = {
     "jam_self_heals": "locking jams; after 10 s it says locked (technyon/nuki_hub#165, #330)",
     "drops_at_command": "the session ends at a command, nothing is done (developer.nuki.io 19223)",
     "mqtt_dead": "connected and silent until rebooted (developer.nuki.io 26353)",
+    "brown_out": "its battery gives up while the motor runs: it boots, undefined"
+    " (digaus/esphome-components-eqiva#22; NukiBleEsp32: motor low voltage 0x49)",
     "false_battery": "batteryCritical without cause (technyon/nuki_hub#263)",
     "undefined_state": "undefined after a reboot, commands ignored (technyon/nuki_hub#406, #630)",
     "silent_hand": "turning by hand is not reported (technyon/nuki_hub#764)",
     "calibrating": "boot run 253, then calibration 252 (BLE table; consumers know 0 to 7)",
+}
+#: Which kinds of the catalogue these are.
+KINDS: Final[Mapping[str, str]] = {
+    "jam": "jam_self_heals",
+    "brown_out": "brown_out",
+    "stale_state": "silent_hand",
 }
 #: What of the world around them they tell.
 WORLD: Final = frozenset({"battery", "firmware"})
@@ -60,6 +68,10 @@ _UNLATCHED_MS: Final = (3_000, 6_000)
 _LOCK_N_GO_MS: Final = (5_000, 60_000)
 _JAMMED_MS: Final = 10_000
 _BOOT_RUN_MS: Final = 3_000
+#: Within this the motor has used up what is left.
+SAGS_MS: Final = (300, 1_100)
+#: A boot after that.
+BOOTS_MS: Final = (4_000, 8_000)
 _OPEN_MS: Final = (2_000, 30_000)
 _LOCKED_AT_FIRST: Final = 0.7
 #: At this percentage a battery is critical; a guess of ours, no public text says it.
@@ -287,11 +299,7 @@ class Lock:
     def _obey(self, action: int, now_ms: int) -> None:
         """One command at a time; 0 means accepted, not done."""
         if "drops_at_command" in self._faults:
-            # The seam lets no device cut its own link; whoever listens sees just this of it: the
-            # will, silence, and everything anew.
-            self._say("connected", b"false")
-            self._truth("reachability", "Offline", now_ms, sent=True)
-            self._plans["back"] = now_ms + round(_RECONNECT_S * 1_000)
+            self._drop(now_ms, round(_RECONNECT_S * 1_000))
         elif self._busy:
             self._say("commandResponse", _BUSY, retain=False)
         elif self._state in (_CALIBRATING, _BOOT_RUN):
@@ -299,6 +307,16 @@ class Lock:
         else:
             self._say("commandResponse", _OK, retain=False)
             self._start(action, _REMOTE, now_ms)
+
+    def _drop(self, now_ms: int, for_ms: int) -> None:
+        """Its session ends, and it comes back.
+
+        The seam lets no device cut its own link; whoever listens sees just this of it: the will,
+        silence, and everything anew.
+        """
+        if self._say("connected", b"false"):
+            self._truth("reachability", "Offline", now_ms, sent=True)
+        self._plans["back"] = now_ms + for_ms
 
     def _start(self, action: int, trigger: int, now_ms: int) -> None:
         """Announce the action, then run; the event comes first and promises nothing."""
@@ -308,6 +326,8 @@ class Lock:
         self._event("lock.operation", f"{action},{trigger},0,0,0", now_ms)
         self._say_state(now_ms)
         self._plans["arrive"] = now_ms + self._rng.randint(*_TRAVEL_MS)
+        if "brown_out" in self._faults:
+            self._plans["sag"] = now_ms + self._rng.randint(*SAGS_MS)
 
     def _run(self, plan: str, at_ms: int) -> None:
         match plan:
@@ -324,6 +344,10 @@ class Lock:
             case "shut":
                 self._door_open = False
                 self._tell(at_ms)
+            case "sag":
+                self._state = _UNDEFINED
+                self._plans.pop("arrive", None)
+                self._drop(at_ms, self._rng.randint(*BOOTS_MS))
             case "back":
                 self._greet(at_ms)
 
@@ -391,7 +415,7 @@ class Lock:
         match fault:
             case "jam_self_heals" if not self._busy and self._state not in _STUCK:
                 self._jam(now_ms)
-            case "false_battery":
+            case "false_battery" | "brown_out":
                 self._battery_critical = True
                 self._tell(now_ms)
             case "undefined_state":
@@ -406,6 +430,13 @@ class Lock:
             case "false_battery":
                 self._battery_critical = False
                 self._tell(now_ms)
+            case "brown_out":
+                # New batteries, and it is calibrated.
+                self._battery_critical = False
+                self._plans.pop("sag", None)
+                self._tell(now_ms)
+                if self._state == _UNDEFINED:
+                    self._rest(_LOCKED, now_ms)
             case "mqtt_dead" if self._linked:
                 self._greet(now_ms)
             case "silent_hand":

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
 import orjson
@@ -10,7 +10,7 @@ import structlog
 
 from devices.command import Command, Reason
 from devices.errors import RefusedError, RejectedError, UnavailableError
-from vendors.api import Adapter, Decode, Frame, Port
+from vendors.api import Adapter, Decode, Frame, HostStanding, Port
 from vendors.http import HttpReply
 from vendors.opengarage import codec
 from vendors.opengarage.guard import MOVES, Guard
@@ -182,6 +182,10 @@ class HttpOpeners:
         if opener is None:
             raise RefusedError(Reason.UNKNOWN_DEVICE)
         await opener.send(command)
+
+    def hosts(self) -> Iterable[HostStanding]:
+        """Each opener is one."""
+        return [opener.host.standing for opener in self._openers.values()]
 
     async def refresh(self, device: str) -> None:
         """Ask it now; that it does not answer shows in its silence."""

@@ -243,11 +243,12 @@ def _document(source: _Source, payload: bytes) -> list[Row]:
     secv, door = _number(fields, "secv") or 0, _number(fields, "door")
     why = _disbelief(fields, source.opener.sensor)
     rows = [*(_heard(door, why) if secv else _looked_at(source, door, why))]
+    unheard = door == _UNKNOWN or (secv and door is None)
     for name, (axis, values) in FLAGS.items():
         value = _number(fields, name)
         if value is None:
             continue
-        if door == _UNKNOWN:
+        if unheard:
             rows.append((axis, None, "no_report"))  # 0 until the motor was heard once
         elif value in values:
             rows.append((axis, values[value], None))

@@ -37,6 +37,7 @@ MOVES: Final[Mapping[str, Move]] = {
 _ALARM_MS: Final = 10_500
 _LOOKS_MS: Final = 4_000
 _SECURITY_PLUS_2: Final = 2
+_LONG_AGO_MS: Final = 0
 
 
 class Guard:
@@ -68,7 +69,10 @@ class Guard:
             known = _value(self._port.twin(self.device), "position") if first else None
             shut = known == Position.FULLY_CLOSED
             self._closed_since_ms = now_ms - self._closing_ms * shut
-        settling = now_ms - self._closed_since_ms < self._closing_ms
+        settling = 0 <= now_ms - self._closed_since_ms < self._closing_ms
+        if not settling:
+            # It is shut for good: a clock that is set back does not open it again.
+            self._closed_since_ms = _LONG_AGO_MS
         return codec.SETTLING if settling and not self.secv else ""
 
     def shuts(self, now_ms: int) -> None:

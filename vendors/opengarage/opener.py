@@ -36,6 +36,15 @@ FAULTS: Final[Mapping[str, str]] = {
     "strange_name": "a name with quotes, written as it is (main.cpp `sta_controller_fill_json`)",
     "climate_sensor": "a longer document: over MQTT it is lost (PubSubClient's 256 bytes)",
 }
+#: Which kinds of the catalogue these are.
+KINDS: Final[Mapping[str, str]] = {
+    "jam": "blocked",
+    "obstruction": "half_way",
+    "sensor_latched": "latched",
+    "phantom_event": "port_scan",
+    "stale_state": "no_echo",
+    "accepted_not_executed": "deaf",
+}
 #: What of the world around them they tell.
 WORLD: Final = frozenset({"firmware"})
 

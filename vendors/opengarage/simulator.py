@@ -14,7 +14,7 @@ from vendors.http import HttpReply, HttpRequest
 from vendors.opengarage import board as boards
 from vendors.opengarage.board import Board
 from vendors.opengarage.door import Door
-from vendors.opengarage.opener import FAULTS, KEY, WORLD, Opener
+from vendors.opengarage.opener import FAULTS, KEY, KINDS, WORLD, Opener
 from vendors.sim import (
     Addresses,
     Arrival,
@@ -25,7 +25,7 @@ from vendors.sim import (
     RandomFor,
 )
 
-__all__ = ["COURIER", "FAULTS", "HABITS", "WORLD", "fleet", "gateway_settings"]
+__all__ = ["COURIER", "FAULTS", "HABITS", "KINDS", "WORLD", "fleet", "gateway_settings"]
 
 #: How somebody at the door opens it; it is closed behind him.
 COURIER: Final = ("come_home", "")
@@ -53,6 +53,7 @@ class Server:
 
     session: MqttSession | None = None
     tls = False
+    REFUSALS: Final[Mapping[str, bytes]] = {"error_inside_200": b'{"result":48,"item":""}'}
 
     def __init__(self, opener: Opener, rng: Chance) -> None:
         self.name = opener.name

@@ -48,6 +48,7 @@ FAULTS: Final[Mapping[str, str]] = {
     "false_stop": "`stopped` of a closed door (home-assistant/core#104667)",
     "syncing": "`syncing`, then a false news of the old state (Kaldek/rat-ratgdo#89)",
     "blink_eye": "obstructed and clear at once, by a light command (PaulWieland/ratgdo#34, #198)",
+    "latched_eye": "obstructed, with nothing there (PaulWieland/ratgdo#18; homekit-ratgdo32#162)",
     "flapping_eye": "the photo eye flaps several times a second (ratgdo/esphome-ratgdo#327)",
     "mqtt_dead": "connected and silent until it is rebooted (PaulWieland/ratgdo#37)",
     "moves_by_itself": "door moves and lock-out flips by itself (ratgdo/mqtt-ratgdo#11)",
@@ -55,6 +56,14 @@ FAULTS: Final[Mapping[str, str]] = {
     "stop_reverses": "a press while closing opens the door (ratgdo/mqtt-ratgdo#42)",
     "unheard": "what the keypad does is not heard (ratgdo/mqtt-ratgdo#85)",
     "query_lost": "a query makes all unknown, and no answer follows (ratgdo/mqtt-ratgdo#6)",
+}
+#: Which kinds of the catalogue these are.
+KINDS: Final[Mapping[str, str]] = {
+    "obstruction": "flapping_eye",
+    "sensor_latched": "latched_eye",
+    "phantom_event": "false_stop",
+    "stale_state": "unheard",
+    "accepted_not_executed": "deaf",
 }
 #: What of the world around them they tell.
 WORLD: Final = frozenset({"firmware"})
@@ -259,7 +268,7 @@ class Garage:
 
     def _listen(self, now_ms: int) -> None:
         """Hear the opener, and publish what is new."""
-        for what, word in self.opener.words().items():
+        for what, word in self._words().items():
             if self._deaf_to(what) or self._heard[what] == word:
                 self._state(what, word, now_ms, sent=False)
             else:
@@ -269,6 +278,11 @@ class Garage:
                     self._false_stop(now_ms)
                 elif "blink_eye" in self._faults and what == "light":
                     self._blink_eye(now_ms)
+
+    def _words(self) -> dict[str, str]:
+        """The opener's, as the board hears them: one that sleeps has no pulses of its eye."""
+        latched = {"obstruction": "obstructed"} if "latched_eye" in self._faults else {}
+        return {**self.opener.words(), **latched}
 
     def _publish(self, what: str, word: str, now_ms: int) -> None:
         if what in self._heard:

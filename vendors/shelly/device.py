@@ -69,6 +69,13 @@ FAULTS: Final[Mapping[str, str]] = {
     "overtemp": "`errors` has overtemp (shelly-api-docs.shelly.cloud/gen2 Cover)",
     "stale_nonce": "each nonce serves once: 401 with `stale` (firmware 2.0, aioshelly 13.35.0)",
 }
+#: Which kinds of the catalogue these are.
+KINDS: Final[Mapping[str, str]] = {
+    "obstruction": "reversal_left_stopped",
+    "bounce": "reed_bounce",
+    "sensor_latched": "missing_sensor",
+    "stale_state": "notifications_stop",
+}
 #: What of the world around them they tell.
 WORLD: Final = frozenset({"firmware"})
 #: How somebody at the door opens and closes it.

@@ -7,14 +7,14 @@ Firmware 2.0.0 answers over HTTP while its WebSocket hangs: home-assistant/core#
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
 
 from devices.command import Command, Reason
 from devices.errors import RefusedError, UnavailableError
-from vendors.api import Frame, Port
+from vendors.api import Frame, HostStanding, Port
 from vendors.http import HttpReply
 from vendors.shelly import auth, codec, commands
 from vendors.shelly.opener import Opener
@@ -64,6 +64,10 @@ class DirectSide:
             raise RefusedError(Reason.UNKNOWN_DEVICE)
         await device.send(command)
 
+    def hosts(self) -> Iterable[HostStanding]:
+        """Each device is one."""
+        return [device.host.standing for device in self._devices.values()]
+
     async def refresh(self, device: str) -> None:
         """Ask for the whole status."""
         if (found := self._devices.get(device)) is not None:
@@ -107,7 +111,7 @@ class Direct:
         limits = HostLimits(
             timeout_ms=settings.reply_timeout_ms, attempts_max=1, concurrency_max=_CHANNELS
         )
-        self._host = HttpHost(
+        self.host = HttpHost(
             url, limits, rng=port.rng, network=port.network, ca_file=direct.ca_file
         )
         self._link = WsLink(
@@ -129,7 +133,7 @@ class Direct:
 
     async def close(self) -> None:
         """Let go of the connections."""
-        await self._host.close()
+        await self.host.close()
 
     async def send(self, command: Command) -> None:
         """Send once, by the way that answers.
@@ -285,7 +289,7 @@ class Direct:
             left_ms = until_ms - self._port.now_ms()
             if left_ms <= 0:
                 break
-            answer = await self._host.request(
+            answer = await self.host.request(
                 "POST",
                 _RPC,
                 idempotent=False,  # what asks again is the watch

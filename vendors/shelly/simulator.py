@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from devices.errors import ConfigError
-from vendors.shelly.device import COURIER, FAULTS, HABITS, QUIET_FAULTS, WORLD, Shelly
+from vendors.shelly.device import COURIER, FAULTS, HABITS, KINDS, QUIET_FAULTS, WORLD, Shelly
 from vendors.sim import Addresses, FleetSpec, RandomFor
 
 __all__ = [
     "COURIER",
     "FAULTS",
     "HABITS",
+    "KINDS",
     "QUIET_FAULTS",
     "WORLD",
     "fleet",

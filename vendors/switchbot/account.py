@@ -121,6 +121,12 @@ class Cloud:
 
     session: MqttSession | None = None
     tls = True
+    # Source: README, Errors; SwitchBotAPI#296 for 190.
+    REFUSALS: Final[Mapping[str, bytes]] = {
+        "error_inside_200": b'{"statusCode":190,"body":{},"message":"error"}',
+        "token_expired": b'{"message":"Unauthorized"}',
+        "too_many_requests": b'{"message":"Too many requests"}',
+    }
 
     def __init__(self, name: str, locks: Sequence[Device], profile: Profile, rng: Chance) -> None:
         self.name = name

@@ -17,7 +17,7 @@ import structlog
 from devices.command import Command, Reason
 from devices.errors import DecodeError, RefusedError, RejectedError, UnavailableError
 from devices.lock import LockState
-from vendors.api import Decode, Frame, Port
+from vendors.api import Decode, Frame, HostStanding, Port
 from vendors.http import HttpReply, HttpRequest
 from vendors.switchbot import codec, keys
 from vendors.switchbot.budget import STRETCH_MAX, Purpose, usual_interval_ms
@@ -134,9 +134,13 @@ class SwitchBotAdapter:
 
     async def _patrol(self) -> None:
         """Ask whoever is due, as far as the quota allows."""
+        before_ms = 0
         while True:
             self._stirred.clear()
             now_ms = self._port.now_ms()
+            if now_ms < before_ms:
+                self._set_back(now_ms)
+            before_ms = now_ms
             free = [watch for watch in self._watches.values() if not watch.busy]
             for watch in free:
                 due_ms, purpose = watch.due
@@ -156,6 +160,12 @@ class SwitchBotAdapter:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_ms / 1000):
                     await self._stirred.wait()
+
+    def _set_back(self, now_ms: int) -> None:
+        """Our clock was wrong: nobody waits until it is as late again."""
+        self.cloud.set_back()
+        for watch in self._watches.values():
+            watch.set_back(now_ms)
 
     async def _look(self, watch: Watch, purpose: Purpose) -> None:
         first = not watch.seen_ms
@@ -237,6 +247,10 @@ class SwitchBotAdapter:
         return [Frame(f"hook/{lock}/key", call.body, now_ms)], HttpReply(200)
 
     # --- from the desk ------------------------------------------------------------------------
+
+    def hosts(self) -> Iterable[HostStanding]:
+        """The vendor's cloud."""
+        return (self.cloud.host.standing,)
 
     async def refresh(self, device: str) -> None:
         """Ask for a lock's state, unless that is planned or was just done, or costs too much."""

@@ -53,7 +53,7 @@ class Cloud:
             rate_per_s=settings.rate_per_s,
             burst=max(1, int(settings.rate_per_s)),
         )
-        self._host = HttpHost(
+        self.host = HttpHost(
             settings.url, limits, rng=port.rng, network=port.network, ca_file=settings.ca_file
         )
         self._refusals = 0
@@ -62,11 +62,15 @@ class Cloud:
 
     async def close(self) -> None:
         """Let go of the connections."""
-        await self._host.close()
+        await self.host.close()
 
     def restore(self) -> None:
         """Take up the count of an earlier life."""
         self.budget.restore(self._port.cursor, self._port.now_ms())
+
+    def set_back(self) -> None:
+        """Our clock was set back: until when it is held is no time any more."""
+        self._held_until_ms = 0
 
     def allows(self, purpose: Purpose) -> bool:
         """Whether a call of this purpose may leave now; a command may try even while held."""
@@ -138,7 +142,7 @@ class Cloud:
             return self._signed(left_ms)
 
         try:
-            reply = await self._host.request(
+            reply = await self.host.request(
                 method,
                 f"{_PREFIX}{path}",
                 idempotent=method == "GET",

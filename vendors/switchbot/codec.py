@@ -19,7 +19,7 @@ Source: OpenWonderLabs/SwitchBotAPI README.md 0214825b; the words' sources are i
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -191,11 +191,7 @@ def listed(payload: bytes) -> Mapping[str, Listed]:
     Raises:
         DecodeError: it is no device list.
     """
-    code, body = reply_of(payload, _LIST_BYTES_MAX)
-    entries = body.get("deviceList") if code == OK and isinstance(body, dict) else None
-    if not isinstance(entries, list):
-        raise DecodeError(VENDOR, f"devices: no list (statusCode {str(code)[:9]})")
-    known = [entry for entry in entries if isinstance(entry, dict) and is_id(entry.get("deviceId"))]
+    known = [entry for entry in _entries(payload) if is_id(entry.get("deviceId"))]
     keypads = {
         entry["lockDeviceId"]: entry
         for entry in known
@@ -214,6 +210,28 @@ def listed(payload: bytes) -> Mapping[str, Listed]:
             b"" if keypad is None else _without_secrets(keypad),
         )
     return found
+
+
+def missing(payload: bytes, among: Iterable[str]) -> list[str]:
+    """Who of these is not in a device list any more, under whatever type.
+
+    Nobody, if an entry has no id: such a list does not say who is gone.
+
+    Raises:
+        DecodeError: it is no device list.
+    """
+    there = [entry.get("deviceId") for entry in _entries(payload)]
+    if not all(isinstance(each, str) for each in there):
+        return []
+    return [device for device in among if device not in there]
+
+
+def _entries(payload: bytes) -> list[dict[str, Any]]:
+    code, body = reply_of(payload, _LIST_BYTES_MAX)
+    entries = body.get("deviceList") if code == OK and isinstance(body, dict) else None
+    if not isinstance(entries, list):
+        raise DecodeError(VENDOR, f"devices: no list (statusCode {str(code)[:9]})")
+    return [entry if isinstance(entry, dict) else {} for entry in entries]
 
 
 def key_ids(payload: bytes) -> Mapping[str, str]:

@@ -30,6 +30,15 @@ FAULTS: Final[Mapping[str, str]] = {
     "key_fails": "a passcode's result is failed (README, webhook of Keypad)",
     "key_times_out": "a passcode's result is timeout, after a minute (README, Keypad)",
 }
+#: Which kinds of the catalogue these are.
+KINDS: Final[Mapping[str, str]] = {
+    "jam": "jammed",
+    "bounce": "bounce_0p9s",
+    "sensor_latched": "door_sensor_stuck",
+    "stale_state": "status_stays_locked",
+    "contradictory_state": "webhook_stale_locked",
+    "accepted_not_executed": "accepted_not_executed",
+}
 #: These make what a reader sees of the bolt unknown, rightly.
 CLOUDED: Final = frozenset({"status_stays_locked", "enum_mismatch", "bounce_0p9s"})
 #: Nothing gets through between cloud and lock.

@@ -6,7 +6,7 @@ passcode changed ─► soon ───┘  └──► is the webhook still our
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -105,13 +105,15 @@ class Roll:
             asked_ms = around.port.now_ms()
             _, reply = await around.cloud.get("/devices", purpose)
             try:
-                listed = codec.listed(reply)
+                listed, gone = codec.listed(reply), codec.missing(reply, self.watches)
             except DecodeError as error:
                 raise NoReplyError(error.detail) from error
             around.told(None)
-            self._found(listed, asked_ms)
+            self._found(listed, gone, asked_ms)
 
-    def _found(self, listed: Mapping[str, codec.Listed], asked_ms: int) -> None:
+    def _found(
+        self, listed: Mapping[str, codec.Listed], gone: Sequence[str], asked_ms: int
+    ) -> None:
         settings, watches = self._around.settings, self.watches
         wanted, slots = settings.devices, settings.code_slots
         listed = {name: each for name, each in listed.items() if not wanted or name in wanted}
@@ -123,7 +125,7 @@ class Roll:
         for number, name in enumerate([name for name in listed if name not in watches]):
             watches[name] = Watch(listed[name], self._around)
             watches[name].begin(asked_ms + number * _FIRST_GAP_MS)
-        for name in [name for name in watches if name not in listed]:
+        for name in gone:
             del watches[name]  # it moved to another account, or lost its cloud service
             frames.append(Frame(f"http/{name}/unseen", b"not_listed", asked_ms))
         for name, each in listed.items():

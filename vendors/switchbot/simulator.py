@@ -30,7 +30,7 @@ from vendors.sim import (
 )
 from vendors.switchbot import account, battery
 from vendors.switchbot.account import Cloud, Profile
-from vendors.switchbot.faults import AWAY, CLOUDED, COURIER, FAULTS, ODD, WORLD
+from vendors.switchbot.faults import AWAY, CLOUDED, COURIER, FAULTS, KINDS, ODD, WORLD
 from vendors.switchbot.keypad import Keypad, hook_body
 from vendors.switchbot.models import (
     AXES,
@@ -45,7 +45,7 @@ from vendors.switchbot.models import (
     Model,
 )
 
-__all__ = ["COURIER", "FAULTS", "HABITS", "WORLD", "fleet", "gateway_settings"]
+__all__ = ["COURIER", "FAULTS", "HABITS", "KINDS", "WORLD", "fleet", "gateway_settings"]
 
 #: Rates per device and day.
 HABITS: Final[Mapping[str, float]] = {

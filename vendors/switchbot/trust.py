@@ -86,6 +86,11 @@ class Witness:
             self.unlocked_ms = min(at_ms, now_ms)
         return BELIEVE
 
+    def set_back(self, now_ms: int) -> None:
+        """Our clock was set back to this: no question has left later."""
+        self.asked_ms = min(self.asked_ms, now_ms)
+        self.unlocked_ms = min(self.unlocked_ms, now_ms)
+
     def answered(self, asked_ms: int, state: str | None) -> str:
         """Weigh the answer to a question that left then; as what it is to be read, see `codec`."""
         if asked_ms <= self.unlocked_ms:

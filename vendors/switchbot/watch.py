@@ -105,6 +105,14 @@ class Watch:
         self._goal = goal
         self.plan(READ_BACK_MS, Purpose.READ_BACK)
 
+    def set_back(self, now_ms: int) -> None:
+        """Our clock was set back to this: what was to be is to be soon, and what was is over."""
+        self.seen_ms, self._left_ms = min(self.seen_ms, now_ms), min(self._left_ms, now_ms)
+        soon_ms = now_ms + self._spread_ms()
+        self._poll_at_ms = min(self._poll_at_ms, soon_ms)
+        self._plan = [(min(at_ms, soon_ms), purpose) for at_ms, purpose in self._plan]
+        self.witness.set_back(now_ms)
+
     def skip(self) -> None:
         """What is due now is done, or is not to be."""
         now_ms = self._port.now_ms()

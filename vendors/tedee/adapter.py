@@ -5,7 +5,7 @@ then does is told by webhooks, and found by asking.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ import orjson
 
 from devices.command import Command, Reason
 from devices.errors import RefusedError, RejectedError, UnavailableError
-from vendors.api import Decode, Frame, Port
+from vendors.api import Decode, Frame, HostStanding, Port
 from vendors.http import HttpReply, HttpRequest, Pairs
 from vendors.tedee import codec
 from vendors.tedee.bridge_link import PATH, BridgeLink
@@ -158,6 +158,10 @@ class TedeeAdapter:
         link.lively()
         link.poller.soon()
         _judge(reply)
+
+    def hosts(self) -> Iterable[HostStanding]:
+        """Its bridges."""
+        return [link.host.standing for link in self._links]
 
     async def refresh(self, device: str) -> None:
         """Ask its bridge about all of its locks; who asks meanwhile shares the answer."""

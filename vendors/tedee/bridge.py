@@ -54,6 +54,9 @@ class Bridge:
 
     session: MqttSession | None = None
     tls = False
+    REFUSALS: Final[Mapping[str, bytes]] = {
+        "token_expired": b'{"error-description":"Invalid token"}'
+    }
 
     def __init__(
         self, name: str, token: str, *, encrypted: bool = True, skew_ms_max: int = 30_000
@@ -68,6 +71,7 @@ class Bridge:
         self._powered = False
         self._faults: dict[str, set[str]] = {}
         self._spent: dict[str, int] = {}
+        self._dated_drift_ms = 0
 
     # --- a Hub ---
 
@@ -114,6 +118,14 @@ class Bridge:
         called = [each for each in self.callbacks.values() if each.url.startswith("http://")]
         return [_call(each, about, data) for each in called]
 
+    @property
+    def is_dated(self) -> bool:
+        """Whether an answer has told its present clock: until then its stamps look old or early.
+
+        Whoever looks at them takes such a webhook for a repetition, and rightly.
+        """
+        return self._dated_drift_ms == self._drift_ms
+
     def fail(self, fault: str, device: str) -> None:
         """A fault of its own, which all of its locks share."""
         self._faults.setdefault(fault, set()).add(device)
@@ -127,8 +139,12 @@ class Bridge:
 
     # --- answering ---
 
+    @property
+    def _drift_ms(self) -> int:
+        return _DRIFT_MS if self._has("clock_skew") else 0
+
     def _clock_ms(self, now_ms: int) -> int:
-        return now_ms + (_DRIFT_MS if self._has("clock_skew") else 0)
+        return now_ms + self._drift_ms
 
     def _stamp(self, now_ms: int) -> str:
         at = datetime.fromtimestamp(self._clock_ms(now_ms) / 1000, UTC)
@@ -156,6 +172,7 @@ class Bridge:
         return True
 
     def _reply(self, status: int, body: object, now_ms: int, delay_ms: int = 0) -> HttpReply:
+        self._dated_drift_ms = self._drift_ms
         at = datetime.fromtimestamp(self._clock_ms(now_ms) // 1000, UTC)
         headers = [("Server", "Tedee"), ("Date", format_datetime(at, usegmt=True))]
         empty = body is None

@@ -85,7 +85,7 @@ class BridgeLink:
         self._port = port
         self._every_ms = interval_ms
         self._changed = changed
-        self._host = HttpHost(f"{settings.url}/v1.0", LIMITS, rng=port.rng, network=port.network)
+        self.host = HttpHost(f"{settings.url}/v1.0", LIMITS, rng=port.rng, network=port.network)
         self.poller = Poller(port, self._ask, interval_ms=self._interval_ms, told=self._told)
         #: The locks that its last answer listed.
         self.locks: frozenset[str] = frozenset()
@@ -97,13 +97,14 @@ class BridgeLink:
         self._ahead_ms: int | None = None
         self._lively_until_ms = 0
         self._newest_ms: dict[str, int] = {}
-        #: When the last question left that was answered for this lock, by our clock.
+        #: When the last question left that was answered for this lock, by the bridge's clock: ours
+        #: may have been set since.
         self._asked_ms: dict[str, int] = {}
         self._callback_id: int | None = None
 
     async def close(self) -> None:
         """Let go of the connections."""
-        await self._host.close()
+        await self.host.close()
 
     async def request(
         self,
@@ -122,7 +123,7 @@ class BridgeLink:
         fixed = {} if method == "GET" else {"Content-Length": str(len(body))}
         if body:
             fixed["Content-Type"] = "application/json"
-        reply = await self._host.request(
+        reply = await self.host.request(
             method,
             path,
             idempotent=False,
@@ -131,9 +132,19 @@ class BridgeLink:
             body=body,
             within_ms=within_ms,
         )
-        at_ms = _date_ms(reply)
-        self._ahead_ms = at_ms - self._port.now_ms() if at_ms is not None else None
+        self._hear_clock(_date_ms(reply))
         return reply
+
+    def _hear_clock(self, at_ms: int | None) -> None:
+        """The bridge says how late it is, or nothing."""
+        before_ms, self._ahead_ms = self._ahead_ms, None
+        if at_ms is not None:
+            self._ahead_ms = at_ms - self._port.now_ms()
+            if before_ms is not None and abs(self._ahead_ms - before_ms) > _PRESENT_MS:
+                # A clock was set: by the one before all that is told now would look overtaken, or
+                # as if an answer had known of it.
+                self._asked_ms.clear()
+                self._newest_ms.clear()
 
     def _key(self) -> str:
         """Made anew for every attempt, with a time that no earlier one has.
@@ -143,7 +154,9 @@ class BridgeLink:
         token = self._token()
         if self._settings.auth == "plain":
             return token
-        self._stamp_ms = max(self._port.now_ms(), self._stamp_ms + 1)
+        now_ms, next_ms = self._port.now_ms(), self._stamp_ms + 1
+        # A clock that was set back is believed: a time ahead of it by that much would be refused.
+        self._stamp_ms = max(now_ms, next_ms) if next_ms - now_ms <= _SKEW_MS else now_ms
         return api_key(token, self._stamp_ms)
 
     def _token(self) -> str:
@@ -178,7 +191,8 @@ class BridgeLink:
             source = f"http/{device}/lock" if device is not None else "http/locks"
             answers.setdefault(device or "", []).append(Frame(source, orjson.dumps(each), asked_ms))
         present = frozenset(answers.keys() - {""})
-        self._asked_ms.update(dict.fromkeys(present, asked_ms))
+        if self._ahead_ms is not None:
+            self._asked_ms.update(dict.fromkeys(present, asked_ms + self._ahead_ms))
         for device in sorted(self.locks - present):
             answers[device] = [Frame(f"http/{device}/silent", b"", asked_ms)]
         self.locks = present
@@ -252,7 +266,7 @@ class BridgeLink:
             if abs(age_ms) > _PRESENT_MS:
                 return False
             asked_ms = self._asked_ms.get(event.device)
-            if asked_ms is not None and event.at_ms < asked_ms + self._ahead_ms - _DATE_MS:
+            if asked_ms is not None and event.at_ms < asked_ms - _DATE_MS:
                 return False  # the answer knew of it, and of what came after
         if event.device in self.locks:
             newest_ms = self._newest_ms.get(event.device, event.at_ms)

@@ -21,6 +21,7 @@ FAULTS: Final[Mapping[str, str]] = {
     "far_lock": "out of reach: state 255, battery 255, 405 (home-assistant/core#121778)",
     "battery_unknown": "battery 255 of a lock that works (home-assistant/core#169379)",
     "updating": "firmware update: state 18, battery 255, busy (home-assistant/core#169379)",
+    "updates_midway": "an update begins while the bolt moves (home-assistant/core#169379)",
     "webhook_lost": "webhooks vanish on the way, no error anywhere (home-assistant/core#121201)",
     "falls_back": "says locking, then unlocked again, no error (tedee_hass_integration#33)",
     "bridge_down": "nobody answers, nothing is told (home-assistant/core#112403, #113681)",
@@ -30,6 +31,14 @@ FAULTS: Final[Mapping[str, str]] = {
     "uncalibrated": "state 0, operations are answered 406/5 (tedee-lock-ble-api-doc, unlock.rst)",
     "bare_204": "a 204 without Content-Type, which breaks a client's reading (aiotedee 0.3.0)",
     "storage_busy": "callbacks are answered 409 (tedee-documentation, bridge-api/spec.json)",
+}
+#: Which kinds of the catalogue these are.
+KINDS: Final[Mapping[str, str]] = {
+    "jam": "jams",
+    "accepted_not_executed": "falls_back",
+    "executed_not_answered": "executed_but_error",
+    "firmware_during_command": "updates_midway",
+    "clock_skew": "clock_skew",
 }
 #: Those that a gateway at work cannot notice at the first device of a fleet.
 QUIET_FAULTS: Final[Mapping[str, str]] = {

@@ -51,6 +51,7 @@ _UNPULLING_MS: Final = (500, 1_000)
 _LATENCY_MS: Final = (150, 900)
 _CALIBRATION_MS: Final = 5_000
 _OPEN_MS: Final = (2_000, 30_000)
+_UPDATE_MS: Final = (15_000, 30_000)
 _CHARGE_MS: Final = (1_800_000, 5_400_000)
 _LOCKED_AT_FIRST: Final = 0.7
 _WITH_SENSOR: Final = 0.8
@@ -74,6 +75,10 @@ class Speaker(Hub, Protocol):
 
     def webhooks(self, event: str, data: Mapping[str, int | str], now_ms: int) -> Sequence[Webhook]:
         """The calls that tell of it; empty if nobody is told."""
+
+    @property
+    def is_dated(self) -> bool:
+        """Whether its stamps can be believed."""
 
     def fail(self, fault: str, device: str) -> None:
         """A fault of the bridge's own begins."""
@@ -276,6 +281,8 @@ class Lock:
             self._battery = max(5, self._battery - 1)
         travel_ms = self._rng.randint(*(_PULLING_MS if state == _PULLING else _TRAVEL_MS))
         self._plans["arrive"] = now_ms + travel_ms
+        if "updates_midway" in self._faults:
+            self._plans["update"] = now_ms + travel_ms // 2
         self._tell(now_ms)
 
     def _arrive(self, at_ms: int) -> None:
@@ -324,6 +331,13 @@ class Lock:
                 self._rest(_LOCKED, at_ms)
             case "shut":
                 self._door = _DOOR_SHUT
+                self._tell(at_ms)
+            case "update":
+                self._faults.add("updating")
+                self._plans["updated"] = at_ms + self._rng.randint(*_UPDATE_MS)
+                self._tell(at_ms)
+            case "updated":
+                self._faults.discard("updating")
                 self._tell(at_ms)
             case "charged":
                 self._battery, self._charging = 100, 0
@@ -378,6 +392,9 @@ class Lock:
             self._bridge.recover(fault, self.name)
         was = fault in self._faults
         self._faults.discard(fault)
+        if fault == "updates_midway":
+            self._faults.discard("updating")
+            self._plans.pop("update", None)
         if was and fault in {"key_moved", "uncalibrated"}:
             # Somebody calibrates it anew, and ends with the bolt out.
             self._rest(_CALIBRATING, now_ms)
@@ -447,7 +464,7 @@ class Lock:
         }
         calls = self._bridge.webhooks(event, {**about, **more}, now_ms)
         self._messages += calls
-        return bool(calls)
+        return bool(calls) and self._bridge.is_dated
 
     def _state_of(self, axes: Mapping[str, Value], now_ms: int, *, sent: bool) -> None:
         """Truths of what is otherwise than last stated, or told for the first time."""

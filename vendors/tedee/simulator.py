@@ -10,13 +10,14 @@ from typing import Final
 from devices.errors import ConfigError
 from vendors.sim import Addresses, FleetSpec, RandomFor
 from vendors.tedee.bridge import METHODS, Bridge
-from vendors.tedee.habits import COURIER, FAULTS, HABITS, QUIET_FAULTS, WORLD
+from vendors.tedee.habits import COURIER, FAULTS, HABITS, KINDS, QUIET_FAULTS, WORLD
 from vendors.tedee.lock import Lock
 
 __all__ = [
     "COURIER",
     "FAULTS",
     "HABITS",
+    "KINDS",
     "QUIET_FAULTS",
     "WORLD",
     "fleet",

@@ -28,6 +28,12 @@ FAULTS: Final[Mapping[str, str]] = {
     "strays": "a reply of another panel arrives before each reply (uhppoted FAQ 2)",
     "system_error": "the system error byte is set",
 }
+#: Which kinds of the catalogue these are.
+KINDS: Final[Mapping[str, str]] = {
+    "accepted_not_executed": "dead_strike",
+    "epoch_clock": "clock_reset",
+    "dst_jump": "clock_wrong",
+}
 #: Those that a gateway at work cannot notice at the first device of a fleet.
 QUIET_FAULTS: Final[Mapping[str, str]] = {
     "ring_full": "records are erased that a gateway at work has long read",

@@ -14,6 +14,8 @@ from typing import Any, Final
 from vendors.uhppote import packets
 
 RECORDS_MAX: Final = 204_800
+#: Reasons that are recorded only after `record special events`. Source: uhppote-core#2.
+SPECIAL: Final = frozenset({20, 23, 24, 31, 37, 38})
 _BLOCKS: Final = 100
 
 

@@ -31,13 +31,14 @@ from vendors.sim import (
 )
 from vendors.uhppote import packets
 from vendors.uhppote.answers import Door, Memory, answer
-from vendors.uhppote.habits import COURIER, FAULTS, HABITS, QUIET_FAULTS, WORLD
-from vendors.uhppote.ring import RECORDS_MAX, Record, Ring
+from vendors.uhppote.habits import COURIER, FAULTS, HABITS, KINDS, QUIET_FAULTS, WORLD
+from vendors.uhppote.ring import RECORDS_MAX, SPECIAL, Record, Ring
 
 __all__ = [
     "COURIER",
     "FAULTS",
     "HABITS",
+    "KINDS",
     "OF_ONE",
     "QUIET_FAULTS",
     "WORLD",
@@ -223,7 +224,7 @@ class SimPanel:
         direction: int = 0,
     ) -> None:
         """Store, and push once to the listener, if there is one."""
-        if reason in _SPECIAL and not self.memory.special_events:
+        if reason in SPECIAL and not self.memory.special_events:
             return
         record = Record(self.local(now_ms), type_, reason, granted, number, direction or 1, card)
         stored = self.ring.add(record)
@@ -427,8 +428,6 @@ class SimPanel:
         self.memory.cards, self.memory.firmware = cards, self._firmware
 
 
-#: Records that a panel keeps only after `record special events`. Source: uhppote-core#2.
-_SPECIAL: Final = frozenset({20, 23, 24, 31, 37, 38})
 _Step = Callable[[SimPanel, int, int], None]
 _PLANS: Final[Mapping[str, _Step]] = {
     "relock": SimPanel._relock,  # noqa: SLF001 -- the class's own tables, below it because they name it

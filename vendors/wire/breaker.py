@@ -28,6 +28,8 @@ class Breaker:
     open_ms: int = 1_000
     open_ms_max: int = 30_000
     failures: int = 0
+    #: How often it was left alone, failed probes included.
+    opened: int = 0
     _until_ms: int = 0
     _pause_ms: int = 0
     _probing: bool = False
@@ -68,6 +70,7 @@ class Breaker:
         if self.failures >= self.failures_max:
             self._pause_ms = min(self._pause_ms * 2 or self.open_ms, self.open_ms_max)
             self._until_ms = now_ms + self._pause_ms
+            self.opened += 1
 
     def withdrawn(self) -> None:
         """A request was given up by its own caller; that says nothing about the host."""

@@ -18,10 +18,12 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from random import Random
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import aiohttp
 from yarl import URL
 
+from vendors.api import HostStanding
 from vendors.http import HttpReply, Pairs, target_of
 from vendors.wire.backoff import Backoff
 from vendors.wire.breaker import Breaker, BreakerState
@@ -93,13 +95,20 @@ class HttpHost:
         self._held_until_ms = 0
         #: When the bucket is full again; a token costs `1 / rate_per_s`.
         self._full_at_s = 0.0
-        #: Attempts that left us; for quotas and for status pages.
+        #: Attempts that left us, and those that we kept from leaving.
         self.sent = 0
+        self.refused = 0
 
     @property
     def breaker(self) -> BreakerState:
         """Whether the host may be asked."""
         return self._breaker.state(_loop_ms())
+
+    @property
+    def standing(self) -> HostStanding:
+        """How it fares, for status pages."""
+        host = urlsplit(self.base_url).netloc.rpartition("@")[2]
+        return HostStanding(host, self.breaker, self._breaker.opened, self.sent, self.refused)
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -171,20 +180,20 @@ class HttpHost:
     ) -> HttpReply:
         self._permit()
         if self._waiting >= self._limits.queued_max:
-            raise NotSentError("too many requests wait for this host")
+            raise self._refusal("too many requests wait for this host")
         self._waiting += 1
         try:
             async with asyncio.timeout(max(0, until_ms - _loop_ms()) / 1000):
                 await self._slots.acquire()
         except TimeoutError:
-            raise NotSentError("the host is busy with our other requests") from None
+            raise self._refusal("the host is busy with our other requests") from None
         finally:
             self._waiting -= 1
         try:
             await self._take_token(until_ms)
             self._permit()
             if _loop_ms() >= until_ms:
-                raise NotSentError("no time is left for it")
+                raise self._refusal("no time is left for it")
             made = headers() if callable(headers) else (headers or {})
             asked = query() if callable(query) else query
             url = f"{self.base_url}{target_of(path, asked)}"
@@ -195,9 +204,13 @@ class HttpHost:
     def _permit(self) -> None:
         now_ms = _loop_ms()
         if (wait_ms := self._breaker.wait_ms(now_ms)) > 0:
-            raise NotSentError(f"the host failed; it is left alone for {wait_ms} ms")
+            raise self._refusal(f"the host failed; it is left alone for {wait_ms} ms")
         if now_ms < self._held_until_ms:
-            raise NotSentError(f"the host asked us to wait {self._held_until_ms - now_ms} ms")
+            raise self._refusal(f"the host asked us to wait {self._held_until_ms - now_ms} ms")
+
+    def _refusal(self, why: str) -> NotSentError:
+        self.refused += 1
+        return NotSentError(why)
 
     async def _take_token(self, until_ms: int) -> None:
         rate = self._limits.rate_per_s
@@ -207,7 +220,7 @@ class HttpHost:
         full_at_s = max(self._full_at_s, now_s) + 1 / rate
         wait_s = full_at_s - now_s - self._limits.burst / rate
         if wait_s > 0 and now_s + wait_s >= until_ms / 1000:
-            raise NotSentError("the host's rate limit leaves no time for it")
+            raise self._refusal("the host's rate limit leaves no time for it")
         self._full_at_s = full_at_s
         if wait_s > 0:
             await asyncio.sleep(wait_s)
@@ -220,7 +233,7 @@ class HttpHost:
         self.sent += 1
         try:
             async with asyncio.timeout(min(self._limits.timeout_ms, until_ms - now_ms) / 1000):
-                reply = await self._send(method, url, headers, body)
+                reply = _bounded(await self._send(method, url, headers, body))
         except TimeoutError:
             breaker.failed(_loop_ms())
             raise NoReplyError("no reply in time") from None
@@ -274,8 +287,6 @@ class HttpHost:
                 content = await response.content.read(_BODY_MAX + 1)
                 while not response.content.at_eof() and len(content) <= _BODY_MAX:
                     content += await response.content.read(_BODY_MAX + 1 - len(content))
-                if len(content) > _BODY_MAX:
-                    raise NoReplyError(f"a reply of more than {_BODY_MAX} bytes")
                 return HttpReply(response.status, content, tuple(response.headers.items()))
         except aiohttp.ClientConnectorError as error:
             raise NotSentError(str(error)) from error
@@ -285,6 +296,13 @@ class HttpHost:
             raise NoReplyError(f"no HTTP: {error.message}"[:200]) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise NoReplyError(str(error) or type(error).__name__) from error
+
+
+def _bounded(reply: HttpReply) -> HttpReply:
+    """A reply that could be read whole."""
+    if len(reply.body) > _BODY_MAX:
+        raise NoReplyError(f"a reply of more than {_BODY_MAX} bytes")
+    return reply
 
 
 def _target(url: str) -> URL:

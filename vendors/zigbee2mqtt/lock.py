@@ -10,42 +10,9 @@ from typing import Any, Final
 
 from vendors.sim import Chance, Effects, Hub, MqttSession, Publish, Truth, deed
 from vendors.zigbee2mqtt.coordinator import Bridge
+from vendors.zigbee2mqtt.habits import FAULTS, HABITS, WORLD
 from vendors.zigbee2mqtt.models import Model
 from vendors.zigbee2mqtt.telling import HALF, LOCKED, SEEN, UNLOCKED, Telling
-
-#: Rates per device and day.
-HABITS: Final[Mapping[str, float]] = {
-    "keypad_unlock": 3.0,
-    "one_touch_lock": 2.0,
-    "turn_by_hand": 2.0,
-    "key": 0.5,
-    "wrong_pin": 0.3,
-    "door": 6.0,
-    "program_pin": 0.05,
-    "battery": 4.0,
-}
-
-#: What these locks and their bridge are known to do wrong, each with where it was seen.
-FAULTS: Final[Mapping[str, str]] = {
-    "set_times_out": "G1: the bolt moves, the set times out, no report until asked"
-    " (Koenkk/zigbee2mqtt#2541, #2456, #13077)",
-    "silent_hand": "G2: no report after manual or auto lock (hassio-zigbee2mqtt#234;"
-    " Koenkk/zigbee2mqtt#3018)",
-    "bounces": "G3: LOCK, and seconds later UNLOCK with nulls (Koenkk/zigbee2mqtt#18852)",
-    "works_sometimes": "G4: no response received, with a perfect signal (Koenkk/zigbee2mqtt#8138)",
-    "pin_times_out": "G5: a PIN command times out, works later, and no event tells"
-    " (Koenkk/zigbee2mqtt#17205; bharat/homeassistant-lockly#49)",
-    "dead_battery": "G6: mute, and online for 25 h to the bridge (Koenkk/zigbee2mqtt#3942, #27652)",
-    "action_twice": "G7: the action, and in the same ms a copy without it"
-    " (Koenkk/zigbee2mqtt#3290)",
-    "phantom_event": "G8: operation events while the bolt does not move"
-    " (zigbee-herdsman-converters yale.ts, Solis)",
-    "half_thrown": "G9: a bolt half thrown reads UNLOCK (converter table: lockState 0)",
-    "null_state": "lockState null reads UNLOCK, without lock_state (converter table)",
-    "state_lags": "the event comes, the state stays until asked (Koenkk/zigbee2mqtt#22779)",
-}
-#: What of the world around them they tell.
-WORLD: Final = frozenset({"battery"})
 
 _LISTEN_MS: Final = (200, 1_500)
 _TRAVEL_MS: Final = (800, 2_000)

@@ -15,12 +15,10 @@ from devices.errors import ConfigError
 from vendors.sim import Addresses, FleetSpec, RandomFor, one_hub
 from vendors.zigbee2mqtt import lock, models
 from vendors.zigbee2mqtt.coordinator import Bridge
+from vendors.zigbee2mqtt.habits import COURIER, FAULTS, HABITS, KINDS, WORLD
 
-HABITS: Final = lock.HABITS
-FAULTS: Final = lock.FAULTS
-WORLD: Final = lock.WORLD
-#: How somebody at the door opens and closes it.
-COURIER: Final = ("keypad_unlock", "one_touch_lock")
+__all__ = ["COURIER", "FAULTS", "HABITS", "KINDS", "WORLD", "fleet", "gateway_settings"]
+
 OF_ONE: Final = frozenset({"expose_pin", "models"})
 _OPTIONS: Final = ("availability", "base_topic", "expose_pin", "homeassistant", "models")
 

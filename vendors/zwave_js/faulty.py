@@ -23,6 +23,15 @@ FAULTS: Final[Mapping[str, str]] = {
     "bolt_silent": "Z8: boltStatus silently stops (domoticz/domoticz#6377)",
     "report_lost": "Z9: the assumed mode comes before any motion, and no report after it (traced)",
 }
+#: Which kinds of the catalogue these are.
+KINDS: Final[Mapping[str, str]] = {
+    "jam": "jam_sticks",
+    "sensor_latched": "false_locked",
+    "stale_state": "silent_hand",
+    "contradictory_state": "jam_as_unknown",
+    "accepted_not_executed": "ignores_first",
+    "executed_not_answered": "presumed_dead",
+}
 #: What of the world around them they tell.
 WORLD: Final = frozenset({"battery", "firmware"})
 

@@ -63,6 +63,8 @@ class ServerSide:
         self._known: dict[int, Node] = {}
         self._why = ""
         self._listening = False
+        #: While a server that was connected to has not said its version.
+        self._greeted: asyncio.Future[None] | None = None
         self._again = asyncio.Event()
         self._asked_ms: dict[int, int] = {}
         self._slots: dict[int, dict[int, int]] = {}
@@ -87,11 +89,21 @@ class ServerSide:
     # --- the link -----------------------------------------------------------------------------
 
     async def _opened(self) -> None:
-        """The server speaks first."""
+        """The server speaks first: one that says nothing would be waited for without an end."""
         self._why = ""
+        self._greeted = asyncio.get_running_loop().create_future()
+        self._spawn(self._be_greeted(self._greeted))
+
+    async def _be_greeted(self, greeted: asyncio.Future[None]) -> None:
+        try:
+            async with asyncio.timeout(_HANDSHAKE_MS / 1_000):
+                await greeted
+        except TimeoutError:
+            await self._give_up("the server did not say its version")
 
     def _told(self, up: bool, reason: str) -> None:  # noqa: FBT001 -- WsLink's own
         self._listening = False
+        self._heard_of()
         self._questions.lost()
         for number in list(self._nodes):
             self._settle(number)
@@ -109,6 +121,7 @@ class ServerSide:
             return
         match message.get("type"):
             case "version":
+                self._heard_of()
                 self._spawn(self._greet(message))
             case "result":
                 if message.get("messageId") == _LISTENING and message.get("success") is True:
@@ -118,6 +131,11 @@ class ServerSide:
                 self._event(message["event"])
             case _:
                 pass
+
+    def _heard_of(self) -> None:
+        """The server said something, or is gone."""
+        if self._greeted is not None and not self._greeted.done():
+            self._greeted.set_result(None)
 
     async def _greet(self, version: Mapping[str, Any]) -> None:
         """Agree on a schema and listen; whatever goes wrong is the reason of the link's end."""

@@ -29,6 +29,7 @@ HABITS: Final[Mapping[str, float]] = {
     "battery": 0.3,
 }
 FAULTS: Final = faulty.FAULTS
+KINDS: Final = faulty.KINDS
 WORLD: Final = faulty.WORLD
 #: How somebody at the door opens and closes it.
 COURIER: Final = ("come_home", "leave")

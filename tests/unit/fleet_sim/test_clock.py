@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from fleet_sim import clock
 from fleet_sim.clock import SimClock, SimLoop
 
 
@@ -55,6 +56,23 @@ def test_work_that_takes_turns_takes_no_time() -> None:
         return asyncio.get_running_loop().time()
 
     assert run(main()) == 0.0
+
+
+def test_work_without_end_is_an_error_and_no_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "_TURNS_MAX", 1_000)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+
+        def again(left: int) -> None:
+            if left:
+                loop.call_soon(again, left - 1)
+
+        again(1_500)  # longer than is waited for it, and then the loop can be closed
+        await asyncio.sleep(1)
+
+    with pytest.raises(RuntimeError, match="livelock: no end of work at 0"):
+        run(main())
 
 
 def test_waiting_for_nothing_is_an_error_and_no_hang() -> None:

@@ -54,6 +54,7 @@ class Bridge:
 
     session = None
     name = "bridge"
+    REFUSALS = {"too_many_requests": b'{"busy":true}'}  # noqa: RUF012 -- nobody changes it
 
     def __init__(self, *, tls: bool = False) -> None:
         self.tls = tls
@@ -124,6 +125,10 @@ class Host:
     async def ask(self, path: str) -> HttpReply:
         async with asyncio.timeout(5):
             return await self.web.http_send("GET", self.url + path, {}, b"")
+
+    def strike(self, fault: Fault) -> None:
+        for unit in self.units:
+            unit.strike(fault)
 
     def lost(self) -> int:
         return sum(not owed.sure for unit in "ab" for owed in self.told(unit))
@@ -197,8 +202,7 @@ def test_a_device_that_is_silent_leaves_its_hub_to_the_others(fault: Fault) -> N
 
 def test_a_hub_that_answers_errors_does_nothing_of_what_it_is_asked() -> None:
     async def story(host: Host) -> None:
-        for unit in host.units:
-            unit.strike(http.ServerError(status=503))
+        host.strike(http.ServerError(status=503))
         assert (await host.ask("/a")).status == 503
         assert host.bridge.asked == 0
         for unit in host.units:
@@ -208,20 +212,109 @@ def test_a_hub_that_answers_errors_does_nothing_of_what_it_is_asked() -> None:
     play(story)
 
 
+def test_a_hub_says_what_fails_in_its_own_words_if_it_has_some() -> None:
+    async def story(host: Host) -> None:
+        host.strike(http.TooManyRequests(retry_after_s=3))
+        json = (("Content-Type", "application/json"), ("Retry-After", "3"))
+        assert await host.ask("/a") == (429, b'{"busy":true}', json, 0)
+
+    play(story)
+
+
+def test_a_hub_that_fails_now_and_then_does_so_as_one() -> None:
+    async def story(host: Host) -> None:
+        host.strike(http.ServerError(probability=0.5))
+        statuses = [(await host.ask("/a")).status for _ in range(200)]
+        assert 70 < statuses.count(500) < 130
+        assert host.bridge.asked == statuses.count(200)
+
+    play(story)
+
+
+def test_how_often_a_hub_was_asked_is_known_and_when_while_it_was_struck() -> None:
+    async def story(host: Host) -> None:
+        await host.ask("/a")
+        host.strike(http.BadCertificate())
+        for wait_s in (1, 2):
+            await asyncio.sleep(wait_s)
+            with pytest.raises(NotSentError):
+                await host.ask("/a")
+        host.units[0].heal()
+        assert (await host.ask("/b")).status == 200
+        assert host.hub.asked == 4
+        assert host.hub.asked_ms == pytest.approx([1_000, 3_000], abs=2)
+
+    play(story, tls=True)
+
+
+@pytest.mark.parametrize(
+    ("fault", "arrived_s", "sure"),
+    [
+        (http.WebhookLost(), [], False),
+        (http.WebhookLate(late_ms=400), [0.4], False),
+        (http.WebhookDoubled(gap_ms=500), [0, 0.5], True),
+        (http.WrongSignature(), [], False),
+        (http.HugeBody(), [0], True),
+    ],
+)
+def test_a_webhook_arrives_as_its_fault_has_it_and_the_ledger_knows(
+    fault: Fault, arrived_s: list[float], sure: bool
+) -> None:
+    async def story(host: Host) -> None:
+        at_s: list[float] = []
+
+        async def take(request: HttpRequest) -> HttpReply:
+            if request.path != "/key":
+                return HttpReply(404)
+            at_s.append(asyncio.get_running_loop().time())
+            return HttpReply(200)
+
+        (_, port), _ = await host.web.webhook_listen(("10.0.0.1", 0), take)
+        host.bridge.listeners = [f"http://10.0.0.1:{port}/key"]
+        host.units[0].strike(fault)
+        host.units[0].act("open")
+        await asyncio.sleep(1)
+        assert at_s == pytest.approx(arrived_s, abs=0.002)
+        assert [owed.sure for owed in host.told("a")] == [sure]
+
+    play(story)
+
+
+@pytest.mark.parametrize("dated", [True, False])
+def test_what_an_old_webhook_tells_may_pass_for_news_only_if_nothing_dates_it(dated: bool) -> None:
+    async def take(_: HttpRequest) -> HttpReply:
+        return HttpReply(200)
+
+    async def story(host: Host) -> None:
+        (_, port), _ = await host.web.webhook_listen(("10.0.0.1", 0), take)
+        host.bridge.listeners = [f"http://10.0.0.1:{port}/x"]
+        host.hub._dated = dated  # noqa: SLF001 -- as its hub says
+        host.units[0].strike(http.WebhookLate(late_ms=1_000))
+        host.units[0].act("open")
+        host.units[0].heal()
+        await asyncio.sleep(0.5)
+        host.units[0].act("shut")
+        await asyncio.sleep(1)
+        told = [("open", False), ("shut", True), ("open", False), ("shut", False)]
+        told = told[:2] if dated else told
+        assert [(owed.value, owed.sure) for owed in host.told("a")] == told
+
+    play(story)
+
+
 def test_a_torn_answer_takes_the_place_of_the_good_one() -> None:
     async def story(host: Host) -> None:
-        for unit in host.units:
-            unit.strike(wire.Malformed())
+        host.strike(wire.Malformed())
         assert len((await host.ask("/a")).body) >= 65
 
     play(story)
 
 
+@pytest.mark.parametrize("fault", [http.BadCertificate(), http.CertificateSwapped()])
 @pytest.mark.parametrize("tls", [True, False])
-def test_a_bad_certificate_keeps_out_whoever_looks_at_it(tls: bool) -> None:
+def test_a_bad_certificate_keeps_out_whoever_looks_at_it(tls: bool, fault: Fault) -> None:
     async def story(host: Host) -> None:
-        for unit in host.units:
-            unit.fault = http.BadCertificate()
+        host.strike(fault)
         if not tls:
             assert (await host.ask("/a")).status == 200
             return

@@ -229,6 +229,27 @@ def test_a_cut_link_excuses_what_was_told_since_and_nothing_before() -> None:
     assert sins(heard(ledger, bus.events)) == {"lost": 1}
 
 
+@pytest.mark.parametrize(
+    ("said", "sins"),
+    [
+        (("Closed", "Open"), 0),
+        (("Closed", "Open", "Closed", "Open"), 0),
+        (("Closed", "Open", "Closed"), 0),  # nobody polls it: it may stay so
+        (("Closed", "Open", "Closed", "Open", "Closed"), 1),
+    ],
+)
+def test_what_is_told_again_may_be_said_again_and_then_what_is_true(
+    said: tuple[str, ...], sins: int
+) -> None:
+    ledger, bus = Ledger(), Bus()
+    truths(ledger, ("Closed", "Open"))
+    ledger.retold("acme", "d1", 50.0, 500.0)
+    for value in said:
+        bus.changed(door=value)
+
+    assert heard(ledger, bus.events).sins == sins
+
+
 def test_a_state_that_came_back_while_nobody_heard_is_no_news() -> None:
     ledger, bus = Ledger(), Bus()
     truths(ledger, "a")
@@ -409,3 +430,16 @@ def test_a_hopeless_comparison_is_counted_roughly_and_in_time() -> None:
     said = [rng.choice("abcd") for _ in range(1_500)]
 
     assert sum(len(values) for values in align(told, said, state=False).values()) > 0
+
+
+def test_what_a_broker_keeps_is_owed_though_the_gateway_was_away() -> None:
+    ledger = Ledger()
+    for stored, value in ((True, "Unlocked"), (False, "Locked")):
+        ledger.truth("nuki", Truth("one", "lock_state", value, 5_000), stored=stored)
+    ledger.loosen("nuki", "one", 4_000, 6_000, unless_stored=True)
+
+    tally = ledger.close()["nuki"]
+
+    assert tally.lost == 1
+    assert "Unlocked" in tally.evidence[0]
+    assert "Locked'" not in tally.evidence[0]

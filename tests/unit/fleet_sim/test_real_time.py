@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from fleet_sim.act import Act
 from fleet_sim.ledger import Ledger
 from fleet_sim.meter import Moment
 from fleet_sim.real_time import Narrator, all_up, cells_of, patience
@@ -57,6 +58,19 @@ def test_it_shows_once_a_second_how_far_the_scenario_is_and_what_is_struck() -> 
 
     assert [moment.elapsed_s for moment in watch.shown] == [2.0, 4.0, 24.0]
     assert [moment.rows[0].fault for moment in watch.shown] == ["", "", "hang"]
+
+
+def test_what_people_added_is_shown_with_the_scenarios_own() -> None:
+    watch, what, ledger = Watching(), scenario(), Ledger()
+    course = Timeline({"nuki": ledger.tally("nuki")}, what.seconds, at_least_s=1.0)
+    narrator = Narrator(what, 1, 1.0, course, ledger, {"nuki": UP}, watch)
+    added = Act(at=0, **{"for": 10}, vendor="nuki", fault="latency")
+
+    narrator.tell(2.0, what.with_acts([added]))
+    narrator.tell(12.0, what.with_acts([added]))
+
+    assert [moment.rows[0].fault for moment in watch.shown] == ["latency", ""]
+    assert [act["fault"] for act in watch.shown[0].acts] == ["hang", "latency"]
 
 
 @pytest.mark.parametrize("watch", [None, Watching()])

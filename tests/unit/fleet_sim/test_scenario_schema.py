@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from fleet_sim import scenario
+from fleet_sim.act import able_to
 from fleet_sim.faults import FAULTS
 from fleet_sim.scenario_schema import schema, text
 from vendors import registry
@@ -122,7 +123,10 @@ def test_an_editor_is_offered_every_fault_of_a_vendor_with_its_line(vendor: str)
         if each["if"]["properties"].get("vendor") == {"const": vendor}
     )
 
-    assert {*FAULTS, *scenario.own_faults(vendor)} <= set(rule["enum"])
+    able = {name for name in FAULTS if able_to(vendor, name)}
+    own = set(scenario.own_faults(vendor))
+    assert able | own <= set(rule["enum"])
+    assert not (set(FAULTS) - able - own) & set(rule["enum"])
     assert len(rule["enum"]) == len(rule["enumDescriptions"])
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from devices.errors import ConfigError
 from fleet_sim import virtual
-from fleet_sim.faults import FAULTS
+from fleet_sim.faults import FAULTS, Strikes
 from fleet_sim.scenario import Scenario
 from gateway.app import Cell
 from vendors import registry
@@ -22,6 +22,7 @@ from vendors import registry
 VENDORS: Final = ("nuki", "ratgdo", "uhppote")
 SINS: Final = ("lost", "duplicated", "reordered", "invented")
 QUICK: Final = {"uhppote": {"poll_ms": 20_000, "upkeep_ms": 600_000}}
+OF_LINKS: Final = [name for name, kind in FAULTS.items() if kind.strikes is Strikes.LINK]
 
 
 def scenario(*acts: dict[str, Any], vendors: tuple[str, ...] = VENDORS, **more: Any) -> Scenario:
@@ -76,7 +77,7 @@ def test_progress_is_told_up_to_the_end() -> None:
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", OF_LINKS)
 def test_a_fault_at_one_vendor_costs_nobody_an_event(vendor: str, fault: str) -> None:
     quiet = quiet_minutes()
     broken = virtual.run(scenario(act(vendor, fault)), seed=5)
@@ -84,7 +85,9 @@ def test_a_fault_at_one_vendor_costs_nobody_an_event(vendor: str, fault: str) ->
     assert broken["evidence"] == []
     assert broken["verdict"] == "pass", broken["problems"]
     for other in set(VENDORS) - {vendor}:
-        assert broken["vendors"][other] == quiet["vendors"][other]
+        # A run that waits for late news is longer, and whoever is polled answers more often.
+        asked = {"frames": broken["vendors"][other]["frames"]}
+        assert broken["vendors"][other] == quiet["vendors"][other] | asked
         assert broken["cells"][other]["events"] == quiet["cells"][other]["events"]
     assert broken["vendors"][vendor] != quiet["vendors"][vendor]
 

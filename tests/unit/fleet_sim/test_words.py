@@ -72,3 +72,34 @@ def test_only_what_a_broker_keeps_is_to_be_cleared() -> None:
         words.sent(message)
 
     assert words.topics == {"kept"}
+
+
+def test_what_no_broker_keeps_is_said_again_by_who_babbles_only() -> None:
+    words = Words()
+    state = Publish("lock", b"locked")
+    words.remember(Effects((state,), (Truth("d", "lock_state", "Locked", 1),)), got_out=True)
+
+    assert words.again() is None
+    assert words.again(passing=True) == state
+
+
+def test_what_a_broker_keeps_comes_before_what_passed_by() -> None:
+    words = Words()
+    kept, passed = Publish("a", b"1", retain=True), Publish("b", b"2")
+    for message, key in ((passed, "b"), (kept, "a")):
+        words.remember(Effects((message,), (Truth("d", key, "x", 1),)), got_out=True)
+
+    assert [words.again(passing=True) for _ in range(2)] == [kept, kept]
+
+
+def test_news_that_passed_by_is_not_said_twice() -> None:
+    """Whoever hears of a happening again takes it for another one."""
+    words = Words()
+    happened = Effects(
+        (Publish("lock", b"unlocked by 3"),), (Truth("d", "lock.operation", None, 1),)
+    )
+    words.remember(happened, got_out=True)
+    answer = Publish("reply", b"busy")
+    words.remember(Effects((answer,)), got_out=True)
+
+    assert words.again(passing=True) is None

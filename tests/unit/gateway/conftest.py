@@ -10,6 +10,7 @@ from devices.reading import Happening, Provenance, Reading
 from gateway.clock import SystemClock
 from gateway.commit import Committer
 from gateway.config import Limits
+from gateway.disk import RealDisk, ScratchDisk
 from gateway.events import Announcer
 from gateway.ingest import Ingest
 from gateway.pipeline import Pipeline
@@ -31,6 +32,7 @@ class Bench:
         self.cursors = {"sink": self.store.sinks.get("sink", 0)}
         self.committer = Committer(
             store=self.store,
+            disk=ScratchDisk() if inline else RealDisk(),
             limits=limits,
             clock=SystemClock(),
             on_committed=self.committed,

@@ -118,6 +118,23 @@ def test_status_is_well_only_while_every_cell_is_up(
     assert json.loads(capsys.readouterr().out)["cells"]["nuki"]["state"] == "degraded"
 
 
+def test_status_names_the_hosts_that_are_left_alone(
+    state: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, folder = state
+    counts = {"opened": 3, "asked": 17, "refused": 4}
+    hosts = [
+        {"host": "192.0.2.1:80", "breaker": "open", **counts},
+        {"host": "192.0.2.2:80", "breaker": "closed", **counts},
+    ]
+    write(folder, "home", {"tedee": {"state": "up", "hosts": hosts}})
+
+    assert cli.main(["status", str(file)]) == cli.OK
+    said = capsys.readouterr().out
+    assert "192.0.2.1:80 left alone: breaker open, opened 3 times, 17 asked, 4 refused" in said
+    assert "192.0.2.2" not in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -1,5 +1,7 @@
 """Orders about dead letters: left by people, taken by the cell, once."""
 
+import resource
+
 from gateway.dead_letters import Order, order, taken
 
 
@@ -31,3 +33,16 @@ def test_orders_of_one_moment_do_not_overwrite_each_other(tmp_path):
     order(tmp_path, "nuki", replay=False, ids=[2])
 
     assert len(taken(tmp_path, "nuki")) == 2
+
+
+def test_without_a_descriptor_to_spare_an_order_waits(tmp_path):
+    order(tmp_path, "nuki", replay=True, ids=[1])
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        without = taken(tmp_path, "nuki")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert without == []
+    assert len(taken(tmp_path, "nuki")) == 1

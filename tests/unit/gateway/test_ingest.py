@@ -121,7 +121,24 @@ async def test_what_nobody_sends_again_is_shed_when_the_queue_is_full(cell, even
     await eventually(lambda: cell.ingest.waiting == 0)
 
     assert cell.pipeline.counters.shed == 500 - 50 - 16
-    await eventually(lambda: len(cell.rows()) == 66)
+    await eventually(lambda: sum(per_device(cell).values()) == 66)
+    await eventually(lambda: len(cell.data("gap")) == 434)
+    assert {data["cause"] for data in cell.data("gap")} == {"queue_full"}
+
+
+async def test_a_gap_begins_with_the_oldest_that_is_left_out(cell, eventually):
+    cell = cell(queue_max=16, pending_max=16, batch_max=16, rate_per_s=1, burst=17)
+    for at_ms in range(1_000, 1_040):
+        offer(cell, [Frame("t/d", b"battery:%d" % (at_ms % 100), at_ms)])
+
+    await eventually(lambda: len(cell.data("gap")) == 2)
+
+    # 18 went through, 14 waited (the newest of them is held), and the rest found no room.
+    assert {data["cause"]: data["count"] for data in cell.data("gap")} == {
+        "rate_limit": 13,
+        "queue_full": 8,
+    }
+    assert {data["since_ms"] for data in cell.data("gap")} == {1_018}
 
 
 async def test_what_awaits_its_acknowledgement_is_not_shed(cell, eventually):

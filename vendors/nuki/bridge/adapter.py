@@ -6,7 +6,7 @@ lock ~ bluetooth ~ bridge ─► callback ─► WebhookListener ─► Port.off
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NoReturn, Self
 from urllib.parse import urlsplit
@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 
 from devices.command import Command, Reason
 from devices.errors import RefusedError
-from vendors.api import Decode, Frame, Port
+from vendors.api import Decode, Frame, HostStanding, Port
 from vendors.http import HttpReply, HttpRequest
 from vendors.nuki.bridge import codec
 from vendors.nuki.bridge.auth import Auth
@@ -220,6 +220,10 @@ class NukiBridgeAdapter:
             known = all(link.listed for link in self.links)
             raise RefusedError(Reason.UNKNOWN_DEVICE if known else Reason.UNAVAILABLE)
         await link.act(command.device, action, command.deadline_ms)
+
+    def hosts(self) -> Iterable[HostStanding]:
+        """Its bridges."""
+        return [link.host.standing for link in self.links]
 
     async def refresh(self, device: str) -> None:
         """Ask the lock itself, unless it was asked or told something a moment ago."""

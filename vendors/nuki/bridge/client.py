@@ -44,12 +44,12 @@ class BridgeClient:
         limits = HostLimits(
             timeout_ms=_ACTION_MS if wait else _ATTEMPT_MS, concurrency_max=1, failures_max=10
         )
-        self._host = HttpHost(url, limits, rng=port.rng, network=port.network)
+        self.host = HttpHost(url, limits, rng=port.rng, network=port.network)
         self._used: tuple[str, set[int]] = ("", set())
 
     async def close(self) -> None:
         """Let go of the connection."""
-        await self._host.close()
+        await self.host.close()
 
     async def read(self, path: str, arguments: Pairs = ()) -> HttpReply:
         """Ask what changes nothing; when busy, again a little later.
@@ -80,7 +80,7 @@ class BridgeClient:
     async def _get(
         self, path: str, arguments: Pairs, *, idempotent: bool, within_ms: int
     ) -> HttpReply:
-        return await self._host.request(
+        return await self.host.request(
             "GET",
             path,
             idempotent=idempotent,

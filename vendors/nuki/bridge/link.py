@@ -125,6 +125,7 @@ class BridgeLink:
         self.listed = False
         self.locks: dict[str, KnownLock] = {}
         self._client = BridgeClient(url, secret, how, port, wait=rhythm.wait)
+        self.host = self._client.host
         self.callbacks = Callbacks(url, self._client, callback_name, base_url)
         self._rhythm = rhythm
         self._port = port

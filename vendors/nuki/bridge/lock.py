@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from devices.reading import Value
-from vendors.nuki.simulator import ACTIONS, LOW_PCT, SEEN
+from vendors.nuki.simulator import ACTIONS, BOOTS_MS, LOW_PCT, SAGS_MS, SEEN
 from vendors.sim import Chance, Effects, Message, MqttSession, Publish, Truth, Webhook
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ class Lock:
     @property
     def off(self) -> bool:
         """Whether it does not answer the bridge."""
-        return not _OFF.isdisjoint(self._faults)
+        return "back" in self._plans or not _OFF.isdisjoint(self._faults)
 
     @property
     def bad_name(self) -> bool:
@@ -258,7 +258,7 @@ class Lock:
             self._plans.setdefault("heard", now_ms + self._rng.randint(*_HEARD_MS))
 
     def _be_heard(self, at_ms: int) -> None:
-        if self.busy or not _UNHEARD.isdisjoint(self._faults):
+        if self.busy or "back" in self._plans or not _UNHEARD.isdisjoint(self._faults):
             return  # planned anew at rest, or when healed
         if not self.hub.up(at_ms):
             self._plans["heard"] = self.hub.back_ms + self._rng.randint(*_HEARD_MS)
@@ -278,6 +278,8 @@ class Lock:
             self._plans.pop(plan, None)
         self._state, self._target = ACTIONS[action]
         self._plans["arrive"] = now_ms + self._rng.randint(*_TRAVEL_MS)
+        if "brown_out" in self._faults:
+            self._plans["sag"] = now_ms + self._rng.randint(*SAGS_MS)
         self._changed(now_ms)
 
     def _run(self, plan: str, at_ms: int) -> None:
@@ -296,6 +298,11 @@ class Lock:
                 self._rest(_CALIBRATING, at_ms)
             case "shut":
                 self._door_open = False
+                self._changed(at_ms)
+            case "sag":
+                self._plans["back"] = at_ms + self._rng.randint(*BOOTS_MS)
+                self._rest(_UNDEFINED, at_ms)
+            case "back":
                 self._changed(at_ms)
 
     def _arrive(self, at_ms: int) -> None:
@@ -360,7 +367,7 @@ class Lock:
         match fault:
             case "jam_self_heals" if not self.busy and self._state not in _STUCK:
                 self._jam(now_ms)
-            case "false_battery":
+            case "false_battery" | "brown_out":
                 self._battery_critical = True
             case "undefined_state":
                 self._rest(_UNDEFINED, now_ms)
@@ -378,6 +385,12 @@ class Lock:
         match fault:
             case "false_battery":
                 self._battery_critical = False
+            case "brown_out":
+                # New batteries, and it is calibrated.
+                self._battery_critical = False
+                self._plans.pop("sag", None)
+                if self._state == _UNDEFINED:
+                    self._rest(_LOCKED, now_ms)
             case "undefined_state" | "calibrating" if self._state in _STUCK - {_JAMMED}:
                 self._rest(_LOCKED, now_ms)
         self._changed(now_ms)

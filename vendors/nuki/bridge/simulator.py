@@ -24,6 +24,7 @@ __all__ = [
     "COURIER",
     "FAULTS",
     "HABITS",
+    "KINDS",
     "WORLD",
     "Bridge",
     "Lock",
@@ -44,11 +45,21 @@ FAULTS: Final[Mapping[str, str]] = {
     "clock_skew": "401: the bridge's clock is an hour off (ebaauw/homebridge-nb#45, #62)",
     "contradictory": "number and name of a state disagree (home-assistant/core nuki list.json)",
     "jam_self_heals": "locking jams; after 10 s it says locked (technyon/nuki_hub#165, #330)",
+    "brown_out": "its battery gives up while the motor runs: it boots, undefined"
+    " (digaus/esphome-components-eqiva#22; NukiBleEsp32: motor low voltage 0x49)",
     "false_battery": "batteryCritical without cause (technyon/nuki_hub#263)",
     "undefined_state": "undefined after a reboot, commands ignored (technyon/nuki_hub#406, #630)",
     "silent_hand": "turning by hand is not reported (technyon/nuki_hub#764)",
     "name_not_utf8": "a name whose bytes are no UTF-8 (technyon/nuki_hub#344)",
     "calibrating": "boot run 253, then calibration 252 (BLE table; consumers know 0 to 7)",
+}
+#: Which kinds of the catalogue these are.
+KINDS: Final[Mapping[str, str]] = {
+    "jam": "jam_self_heals",
+    "brown_out": "brown_out",
+    "stale_state": "stale_cache",
+    "contradictory_state": "contradictory",
+    "clock_skew": "clock_skew",
 }
 #: Those of the bridge: every lock behind it suffers.
 _OF_THE_BRIDGE: Final = frozenset(
@@ -89,6 +100,8 @@ class Bridge:
 
     session: MqttSession | None = None
     tls = False
+    REFUSALS: Final[Mapping[str, bytes]] = {"error_inside_200": b'{"success":false}'}
+    DATED: Final = False
 
     def __init__(self, name: str, rng: Chance, strangers: int = 0) -> None:
         self.name = name

@@ -334,6 +334,33 @@ def test_a_crash_forgets_sessions_without_a_word_and_may_forget_what_was_retaine
     simulate(run())
 
 
+def test_a_board_learns_that_nobody_heard_it_who_should_have():
+    async def run() -> None:
+        broker = MemoryBroker(Limits(queue_max=1))
+        board = Board(broker, "board")
+        assert board.client.publish("a", b"of no interest", qos=1)
+
+        cell = Board(broker, "cell", clean=False)
+        cell.client.subscribe("a", 1)
+        assert board.client.publish("a", b"1")
+        cell.client.drop()
+        assert not board.client.publish("a", b"2")  # QoS 0 waits for nobody
+        assert board.client.publish("a", b"3", qos=1)
+        assert not board.client.publish("a", b"4", qos=1)  # the queue is full
+
+        broker.core.forget_sessions(broker.driver.now_s(), ["cell"])
+        assert not board.client.publish("a", b"5", qos=1)
+        assert board.client.publish("b", b"of no interest", qos=1)
+        cell.client.connect("cell", clean=False)
+        assert not board.client.publish("a", b"6", qos=1)
+        cell.client.subscribe("a", 1)
+        assert board.client.publish("a", b"7", qos=1)
+        await turns()
+        assert cell.heard[-1] == b"7"
+
+    simulate(run())
+
+
 def test_a_byte_client_that_pauses_misses_nothing_and_keeps_the_order():
     async def run() -> None:
         broker = MemoryBroker(Limits(queue_max=10_000))

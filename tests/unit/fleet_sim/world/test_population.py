@@ -130,7 +130,10 @@ def test_a_mistake_in_a_group(tmp_path: Path, group: dict[str, Any], said: str) 
         ({"deliveries": {"place_min": 9, "place_max": 1}}, "deliveries: place_max is below"),
         ({"deliveries": {"per_dya": 9}}, "deliveries.per_dya: unknown key (got 9); did you mean"),
         ({"batteries": {"use": 9}}, "batteries.use: unknown key (got 9); did you mean use_pct?"),
-        ({"acts": [{"at": 0, "for": 1, "vendor": "nuki", "fault": "latency", "site": "x"}]}, "acts["),
+        (
+            {"acts": [{"at": 0, "for": 1, "vendor": "nuki", "fault": "hang", "site": "x"}]},
+            "acts[0].site",
+        ),
         ({"rhythm": "daily"}, "rhythm: unknown rhythm (got daily); known are"),
     ],
 )

@@ -29,9 +29,7 @@ async def test_a_command_is_one_number_once_and_never_retained(
     assert it.heard == [(f"{LOCK}/lockAction", action, 1, False)]
 
 
-@pytest.mark.parametrize(
-    ("code", "reason"), [*RESPONSES.items(), (b"70", "vendor:70"), (b"\xff\xff", "vendor:")]
-)
+@pytest.mark.parametrize(("code", "reason"), [*RESPONSES.items(), (b"70", "vendor:70")])
 async def test_a_refusal_is_told_with_its_reason(rig, eventually, code, reason) -> None:
     async with rig(VENDOR, {}, f"{LOCK}/lockAction") as it:
         with pytest.raises(RejectedError) as rejected:
@@ -65,6 +63,18 @@ async def test_silence_is_no_refusal(rig, eventually) -> None:
         await eventually(lambda: it.heard)
 
     assert it.heard == [(f"{LOCK}/lockAction", b"2", 1, False)]
+
+
+@pytest.mark.parametrize("torn", [b"", b"\xff\xff", b"hovering", b"null"])
+async def test_an_answer_that_is_no_number_is_no_refusal_for_the_lock_may_move(
+    rig, eventually, torn
+) -> None:
+    async with rig(VENDOR, {}, f"{LOCK}/lockAction") as it:
+        order = asyncio.create_task(it.adapter.send(it.cell.command("398172F4", "LockDoor")))
+        await respond(it, eventually, torn)
+        await it.board.publish(f"{LOCK}/commandResponse", b"69", qos=1)
+        with pytest.raises(RejectedError, match="busy"):
+            await order
 
 
 async def test_the_answer_of_another_lock_is_not_ours(rig, eventually) -> None:

@@ -187,3 +187,22 @@ def test_ids_are_eight_upper_case_hex_digits_and_options_are_refused() -> None:
     with pytest.raises(ConfigError, match="colour"):
         fleet(FleetSpec(1, "x", 0, {"colour": 1}), lambda _: Random(1))
     assert gateway_settings(FleetSpec(1, "x", 0, {}), Addresses("mqtt://b")) == {"url": "mqtt://b"}
+
+
+def test_a_low_battery_gives_up_while_the_motor_runs() -> None:
+    """It is gone in the middle of its movement, and does not know where its bolt is then."""
+    lock = lock_at(b"1")
+
+    assert said(lock.act("fault:brown_out", 0)) == [("batteryCritical", b"true")]
+    assert ("state", b"2") in said(order(lock, b"1", 1_000))
+    assert said(lock.wake(1_000 + TRAVEL_MS // 3)) == [("connected", b"false")]
+    assert said(order(lock, b"1", 2_500)) == []
+    back = said(lock.wake(20_000))
+    assert ("connected", b"true") in back
+    assert ("state", b"255") in back
+    assert said(lock.act("heal:brown_out", 30_000)) == [
+        ("batteryCritical", b"false"),
+        ("state", b"1"),
+    ]
+    assert ("commandResponse", b"0") in said(order(lock, b"1", 40_000))
+    assert ("state", b"3") in said(lock.wake(40_000 + TRAVEL_MS))

@@ -431,3 +431,21 @@ def test_options_are_checked_once_and_not_for_every_lock(monkeypatch: pytest.Mon
 
     assert len({id(lock.hub) for lock in locks}) == 10
     assert len(checks) == 1
+
+
+def test_a_lock_whose_battery_gives_up_is_away_and_then_knows_nothing_of_its_bolt() -> None:
+    street = Street()
+    street.act("fault:brown_out")
+
+    assert street.order(1 if street.state()[1]["state"] == 1 else 2) == (
+        200,
+        {"success": True, "batteryCritical": True},
+    )
+    street.pass_ms(1_100)
+    assert street.state() == (200, {"success": False})
+    assert street.true[street.lock.name, "reachability"][0] == "Offline"
+    street.pass_ms(20_000)
+    assert street.state()[1]["state"] == 255
+    assert street.true[street.lock.name, "lock_state"][0] is None
+    street.act("heal:brown_out")
+    assert (street.state()[1]["state"], street.state()[1]["batteryCritical"]) == (1, False)

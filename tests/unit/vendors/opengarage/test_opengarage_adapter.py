@@ -550,6 +550,20 @@ def test_over_mqtt_a_door_that_just_closed_is_not_shut_although_open_was_lost() 
     assert closing == ["My Garage/OUT/JSON/settling", "My Garage/OUT/JSON"]
 
 
+def test_a_door_that_is_shut_stays_shut_when_our_clock_is_set_back() -> None:
+    settings = adapter.OpenGarageSettings.model_validate(
+        OVER_MQTT | {"broker": {"url": "mqtt://127.0.0.1"}}
+    )
+    openers = adapter.MqttOpeners(settings, Cell())
+
+    said = [
+        openers._marked(Frame("My Garage/OUT/JSON", document(0), at_ms)).source  # noqa: SLF001 -- what the codec is to read
+        for at_ms in (3_601_000, 3_633_000, 49_000, 65_000)
+    ]
+
+    assert said == ["My Garage/OUT/JSON/settling", *["My Garage/OUT/JSON"] * 3]
+
+
 def test_over_mqtt_the_words_are_read_when_no_document_comes() -> None:
     async def play(here: Street) -> None:
         opened(here).board.name = "long" * 25

@@ -232,3 +232,14 @@ def test_options_are_checked_and_the_prefix_is_the_boards() -> None:
         "url": "mqtt://b",
         "prefix": "/home/garage",
     }
+
+
+def test_an_eye_without_pulses_reads_obstructed_and_the_door_closes_all_the_same() -> None:
+    board = closed_garage()
+
+    assert said(board.act("fault:latched_eye", 30_000)) == [("obstruction", b"obstructed")]
+    assert ("door", b"opening") in order(board, "door", "open", 31_000)
+    board.wake(60_000)
+    assert ("door", b"closing") in order(board, "door", "close", 61_000)
+    assert ("door", b"closed") in said(board.wake(90_000))
+    assert said(board.act("heal:latched_eye", 91_000)) == [("obstruction", b"clear")]

@@ -368,3 +368,27 @@ def test_a_signature_is_the_hmac_of_token_time_and_nonce() -> None:
     assert headers["t"] == "1767225600000"
     assert headers["Authorization"] == "T"
     assert headers["sign"] == "NrZSn72tEfFsdVleuQsrjcr4UrhDiqmFHE7rcUuhIUM="
+
+
+@pytest.mark.parametrize(
+    ("entries", "gone"),
+    [
+        ([{"deviceId": LOCK, "deviceType": "Smart Lock Pro"}], ["OTHER"]),
+        ([{"deviceId": LOCK, "deviceType": "hovering"}, {"deviceId": "OTHER"}], []),
+        ([{"deviceId_v2": LOCK, "deviceType": "Smart Lock Pro"}], []),
+        ([{"deviceId": LOCK}, {"deviceId": None}], []),
+        ([{"deviceId": LOCK}, "nonsense"], []),
+        ([], [LOCK, "OTHER"]),
+    ],
+)
+def test_a_list_with_an_entry_that_has_no_id_does_not_say_who_is_gone(
+    entries: list[Any], gone: list[str]
+) -> None:
+    payload = json.dumps({"statusCode": 100, "body": {"deviceList": entries}}).encode()
+
+    assert codec.missing(payload, (LOCK, "OTHER")) == gone
+
+
+def test_no_list_does_not_say_who_is_gone_either() -> None:
+    with pytest.raises(DecodeError):
+        codec.missing(b'{"statusCode":190,"body":{}}', (LOCK,))

@@ -88,6 +88,9 @@ class Web:
 class Cell:
     """A `vendors.api.Port` in simulated time."""
 
+    #: How far somebody has set its clock.
+    set_ms = 0
+
     def __init__(self, web: Web) -> None:
         self.network: Any = web
         self.rng = Random(1)
@@ -95,7 +98,7 @@ class Cell:
         self.links: list[tuple[bool, str]] = []
 
     def now_ms(self) -> int:
-        return EPOCH_MS + round(asyncio.get_running_loop().time() * 1_000)
+        return EPOCH_MS + self.set_ms + round(asyncio.get_running_loop().time() * 1_000)
 
     def offer(self, frames: Sequence[Frame], committed: Callable[[], None] | None) -> None:
         self.frames += frames
@@ -258,6 +261,18 @@ def test_a_lock_that_is_no_longer_listed_is_out_of_reach_and_gets_no_commands() 
     assert isinstance(fact, Reading)
     assert (fact.device, fact.axis, fact.value) == ("10", "reachability", "Offline")
     assert rig.asked("POST") == []
+
+
+def test_a_clock_that_is_set_back_is_believed_in_the_very_next_token() -> None:
+    async def set_and_set_back(rig: Rig) -> None:
+        for set_ms in (0, 3_600_000, 0):
+            rig.cell.set_ms = set_ms
+            await rig.adapter.refresh("10")
+
+    rig = run(set_and_set_back)
+
+    times = [int(str(each.headers["api_token"])[64:]) - EPOCH_MS for each in rig.asked("GET")[-3:]]
+    assert [round(at_ms / 3_600_000) for at_ms in times] == [0, 1, 0]
 
 
 @pytest.mark.parametrize(
@@ -699,6 +714,26 @@ def test_what_is_not_of_the_bridges_present_is_not_believed_and_the_bridge_is_as
 
     assert counts[0] is taken
     assert taken or counts[1]
+
+
+def test_a_bridge_whose_clock_was_set_back_is_heard_from_its_next_answer_on() -> None:
+    """What it tells has times that its earlier answers and webhooks seem to have overtaken."""
+    web, taken = hooking(), list[bool]()
+    web.answers["GET", "/lock"] = [dated([LOCK], 3)]
+
+    async def jumps(rig: Rig) -> None:
+        await hooked(status_webhook("2026-01-01T00:00:05.000Z"))(rig)
+        taken.append(bool(rig.cell.frames))
+        back = (("Date", "Wed, 31 Dec 2025 23:59:40 GMT"),)
+        rig.web.answers["GET", "/lock"] = [HttpReply(401, b"", back)]
+        await asyncio.sleep(2)
+        await rig.adapter.refresh("10")
+        await hooked(status_webhook("2025-12-31T23:59:41.000Z"))(rig)
+        taken.append(bool(rig.cell.frames))
+
+    run(jumps, web, webhook=HOOK)
+
+    assert taken == [True, True]
 
 
 def test_a_date_that_is_none_is_no_clock() -> None:

@@ -487,3 +487,19 @@ def test_locks_share_bridges_and_the_settings_name_them_all() -> None:
 def test_an_option_that_cannot_be_so_is_named(options: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=next(iter(options))):
         simulator.fleet(FleetSpec(1, "tedee", NOW_MS, options), lambda _: Random(1))
+
+
+def test_an_update_begins_while_the_bolt_moves_and_hides_where_it_comes_to_rest(
+    house: House,
+) -> None:
+    house.act("turn_by_hand")
+    house.act("fault:updates_midway")
+
+    assert operated(house) == (204, None, [5, 18])
+    assert house.said()["batteryLevel"] == 255
+    assert operated(house, "unlock")[:2] == (406, 3)
+    house.go(30)
+    assert house.said()["state"] == 6
+    assert operated(house, "unlock") == (204, None, [4, 18])
+    house.act("heal:updates_midway")
+    assert (house.said()["state"], house.truths["lock_state"]) == (2, "Unlocked")

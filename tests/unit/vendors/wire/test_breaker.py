@@ -34,6 +34,16 @@ def test_it_opens_at_the_last_failure_of_a_row_and_not_before() -> None:
     assert breaker.state(0) is OPEN
 
 
+def test_it_counts_how_often_it_opened_failed_probes_included() -> None:
+    breaker = broken()
+    probe(breaker, 1_000)
+    breaker.failed(1_001)  # it is open already
+    probe(breaker, 3_000)
+    breaker.succeeded()
+
+    assert breaker.opened == 3
+
+
 def test_a_success_in_between_begins_the_row_anew() -> None:
     breaker = Breaker(failures_max=3)
     for _ in range(2):

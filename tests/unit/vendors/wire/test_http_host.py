@@ -473,6 +473,29 @@ def test_headers_and_query_are_made_when_a_request_leaves_not_when_it_queues() -
     assert network.said == [(f"http://h/?at={s}", f"{s}", s) for s in (0, 1, 2)]
 
 
+async def test_it_says_how_its_host_fares() -> None:
+    async with serving(always(500)) as it:
+        for _ in range(7):
+            with contextlib.suppress(NotSentError):
+                await it.get(idempotent=False)
+        standing = it.host.standing
+
+    host = it.host.base_url.removeprefix("http://")
+    assert standing == (host, "open", 1, 5, 2)
+
+
+async def test_a_reply_in_memory_is_held_to_the_same_limit_as_one_on_a_socket() -> None:
+    class Network:
+        async def http_send(self, *_: object) -> HttpReply:
+            return HttpReply(200, bytes(5_000_000))
+
+    host = HttpHost("http://h", ONCE, rng=Random(1), network=Network())
+
+    with pytest.raises(NoReplyError, match="4194304 bytes"):
+        await host.request("GET", "/", idempotent=True)
+    assert host.standing.asked == 1
+
+
 # --- TLS --------------------------------------------------------------------------------------
 
 

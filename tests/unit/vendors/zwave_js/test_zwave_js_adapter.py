@@ -202,6 +202,21 @@ def test_a_schema_that_the_server_refuses_all_the_same_is_the_reason_too() -> No
     assert set(cell.links) == {(False, "the server refused: schema_incompatible")}
 
 
+def test_a_server_that_lets_us_in_and_says_nothing_is_not_waited_for_without_an_end() -> None:
+    server = Server()
+    server.version = {"type": "hush"}
+
+    async def wait(adapter: Any, cell: Cell) -> None:
+        await asyncio.sleep(40)
+        server.version = Server().version
+        await asyncio.sleep(60)
+
+    cell = play(server, wait)
+
+    assert (False, "the server did not say its version") in cell.links
+    assert cell.links[-1] == (True, "")
+
+
 # --- the state --------------------------------------------------------------------------------
 
 

@@ -1,0 +1,317 @@
+"""Each kind of the family mqtt that is no device's link: a cell's session, or the broker itself.
+
+In simulated time with the gateway's own cell; and on sockets, where a broker of this process is
+broken under plain clients. What befalls devices' own links is in `test_wire.py`.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, Final
+
+import pytest
+
+from fleet_sim.act import Act
+from fleet_sim.broker.core import Broker
+from fleet_sim.broker.tcp import TcpBroker
+from fleet_sim.broker_faults import BrokerFaults, devices_client
+from fleet_sim.faults import mqtt
+from fleet_sim.faults.kind import Strikes
+from vendors.wire import mqtt311
+
+BEGINS_S: Final = 120.0
+ENDS_S: Final = 240.0
+OVER_S: Final = 480.0
+#: When the broker was looked at: before, at the end, and long after it.
+BEFORE, MEANWHILE, AFTER = BEGINS_S - 1, ENDS_S - 1, OVER_S - 1
+STRUCK: Final = "ratgdo"
+TOPICS: Final = "home/garage/+/status/#"
+
+Seen = Callable[[Any, Any], bool]
+
+
+def look(core: Broker) -> Mapping[str, Any]:
+    """What an operator of the broker sees of the cell."""
+    session = core.sessions.get(devices_client(STRUCK))
+    return {
+        "retained": len(list(core.retained.find(TOPICS))),
+        "connected": session is not None and session.link is not None,
+        "subscribed": 0 if session is None else len(session.subscriptions),
+        "queued": 0 if session is None else session.queued,
+    }
+
+
+def events(life: Any, begins_s: float = BEGINS_S + 1, ends_s: float = ENDS_S) -> list[float]:
+    return [at_s for at_s in life.events if begins_s <= at_s < ends_s]
+
+
+def well(life: Any, unhurt: Any, *, at_s: float) -> bool:
+    """Connected and subscribed, nothing queues, something is retained, and events come."""
+    now = life.looks[at_s]
+    tells = events(life, at_s - 100, at_s)
+    return (
+        all(now[each] for each in ("connected", "subscribed", "retained"))
+        and not now["queued"]
+        and len(tells) == len(events(unhurt, at_s - 100, at_s)) > 10
+    )
+
+
+def nothing_retained(life: Any, unhurt: Any) -> bool:
+    now = life.looks[MEANWHILE]
+    heard = events(life) == events(unhurt)  # whoever is subscribed hears all
+    return heard and now["connected"] and not now["retained"]
+
+
+def cut_off_and_forgotten(life: Any, unhurt: Any) -> bool:
+    now = life.looks[MEANWHILE]
+    return not (now["connected"] or now["subscribed"]) and not events(life) and bool(events(unhurt))
+
+
+def connected_and_deaf(life: Any, unhurt: Any) -> bool:
+    now = life.looks[MEANWHILE]
+    return now["connected"] and not now["subscribed"] and not events(life) and bool(events(unhurt))
+
+
+def queued_and_told_at_the_end(life: Any, unhurt: Any) -> bool:
+    late = events(life, ENDS_S, ENDS_S + 1)
+    return (
+        life.looks[MEANWHILE]["queued"] > 10
+        and not events(life)
+        and len(late) >= len(events(unhurt, BEGINS_S, ENDS_S))
+    )
+
+
+def gone_and_back(*, knows: bool) -> Seen:
+    def seen(life: Any, unhurt: Any) -> bool:
+        (cut_s, _), (back_s, present) = life.cuts
+        quiet = not [frame for frame in life.frames if BEGINS_S < frame.at_s < ENDS_S]
+        return (
+            cut_s == BEGINS_S
+            and 0 <= back_s - ENDS_S <= 1
+            and quiet
+            and present is knows
+            and bool(life.looks[MEANWHILE]["retained"]) is knows
+            and bool(unhurt.within())
+        )
+
+    return seen
+
+
+CASES: Final[Mapping[str, Seen]] = {
+    "retained_lost": nothing_retained,
+    "session_lost": cut_off_and_forgotten,
+    "subscription_refused": connected_and_deaf,
+    "slow_consumer": queued_and_told_at_the_end,
+    "broker_restart": gone_and_back(knows=True),
+    "broker_amnesia": gone_and_back(knows=False),
+}
+
+
+def test_every_kind_that_befalls_no_link_has_a_case() -> None:
+    others = {name for name, kind in mqtt.KINDS.items() if kind.strikes is not Strikes.LINK}
+
+    assert others == set(CASES)
+    assert others == set(SOCKETS)
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_it_is_seen_while_it_lasts_and_it_heals(
+    kind: str, live: Callable[..., Any], undisturbed: Any, sins: Callable[[Any], Any]
+) -> None:
+    life = live(kind, {}, look)
+
+    assert CASES[kind](life, undisturbed)
+    assert well(life, undisturbed, at_s=BEFORE)
+    assert well(life, undisturbed, at_s=AFTER)
+    assert life.healed == undisturbed.healed
+    if mqtt.KINDS[kind].strikes is Strikes.VENDOR:
+        assert life.beside == undisturbed.beside
+    assert list(sins(life)) == []
+
+
+# --- on sockets -----------------------------------------------------------------------------------
+
+
+class Client:
+    """A plain MQTT 3.1.1 client, by hand."""
+
+    def __init__(self, name: str, port: int, *, clean: bool = False) -> None:
+        self._name = name
+        self._port = port
+        self._clean = clean
+        self._buffer = b""
+
+    @contextlib.asynccontextmanager
+    async def connected(self) -> AsyncIterator[mqtt311.ConnAck]:
+        self._buffer = b""
+        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
+        self.say(mqtt311.Connect(client_id=self._name, clean_session=self._clean, keep_alive_s=60))
+        answer = await self.next()
+        assert isinstance(answer, mqtt311.ConnAck)
+        try:
+            yield answer
+        finally:
+            self._writer.close()
+
+    def say(self, packet: mqtt311.Packet) -> None:
+        self._writer.write(mqtt311.encode(packet))
+
+    async def next(self, within_s: float = 5.0) -> mqtt311.Packet | None:
+        """The next packet; None if the broker hung up."""
+        async with asyncio.timeout(within_s):
+            while True:
+                found = mqtt311.read(self._buffer, 0, packet_max=65_536)
+                if found is not None:
+                    self._buffer = self._buffer[found[1] :]
+                    return found[0]
+                try:
+                    data = await self._reader.read(4_096)
+                except ConnectionError:
+                    return None  # with something of ours unread
+                if not data:
+                    return None
+                self._buffer += data
+
+    async def subscribe(self, topic: str) -> tuple[int, ...]:
+        self.say(mqtt311.Subscribe(packet_id=1, filters=((topic, 1),)))
+        answer = await self.next()
+        assert isinstance(answer, mqtt311.SubAck)
+        return answer.codes
+
+    async def is_silent(self, for_s: float = 0.2) -> bool:
+        try:
+            return await self.next(for_s) is None
+        except TimeoutError:
+            return True
+
+
+class Street:
+    """A broker on a port with a board and a cell, which has heard of the board once."""
+
+    def __init__(self, broker: TcpBroker) -> None:
+        self.faults = BrokerFaults(broker, spared=("board",))
+        self.board = Client("board", broker.port)
+        self.cell = Client(devices_client(STRUCK), broker.port)
+        self.late = Client("stranger", broker.port, clean=True)
+
+    def tell(self, word: bytes) -> None:
+        topic = "home/garage/d/status/door"
+        self.board.say(mqtt311.Publish(topic, word, qos=1, retain=True, packet_id=7))
+
+    async def hears(self, word: bytes) -> bool:
+        packet = await self.cell.next()
+        if isinstance(packet, mqtt311.Publish) and packet.qos:
+            self.cell.say(mqtt311.PubAck(packet_id=packet.packet_id))
+        return isinstance(packet, mqtt311.Publish) and packet.payload == word
+
+    async def finds(self) -> mqtt311.Packet | None:
+        """What a stranger finds retained."""
+        async with self.late.connected():
+            assert await self.late.subscribe(TOPICS) == (1,)
+            with contextlib.suppress(TimeoutError):
+                return await self.late.next(0.2)
+            return None
+
+
+async def _retained_is_lost(it: Street, act: Act) -> None:
+    async with it.cell.connected():
+        await it.cell.subscribe(TOPICS)
+        assert await it.hears(b"open")
+        it.faults.begin(act)
+        assert await it.finds() is None
+        it.tell(b"closed")
+        assert await it.hears(b"closed")
+        assert await it.finds() is None
+        it.faults.end(act)
+        it.tell(b"open")
+        assert await it.hears(b"open")
+        assert await it.finds() is not None
+
+
+async def _session_is_lost(it: Street, act: Act) -> None:
+    async with it.cell.connected():
+        await it.cell.subscribe(TOPICS)
+        assert await it.hears(b"open")
+        it.faults.begin(act)
+        assert await it.cell.next() is None
+    async with it.cell.connected() as answer:
+        assert answer.code
+    it.faults.end(act)
+    async with it.cell.connected() as answer:
+        assert (answer.code, answer.session_present) == (0, False)
+        it.tell(b"closed")
+        assert await it.cell.is_silent()
+
+
+async def _subscription_is_refused(it: Street, act: Act) -> None:
+    async with it.cell.connected():
+        await it.cell.subscribe(TOPICS)
+        assert await it.hears(b"open")
+        it.faults.begin(act)
+        assert await it.cell.next() is None
+    async with it.cell.connected() as answer:
+        assert answer.code == 0
+        assert await it.cell.subscribe(TOPICS) == (0x80,)
+        it.tell(b"closed")
+        assert await it.cell.is_silent()
+        it.faults.end(act)
+        assert await it.cell.next() is None  # put out, so that it asks anew
+    async with it.cell.connected():
+        assert await it.cell.subscribe(TOPICS) == (1,)
+        assert await it.hears(b"closed")
+
+
+async def _consumer_is_slow(it: Street, act: Act) -> None:
+    async with it.cell.connected():
+        await it.cell.subscribe(TOPICS)
+        assert await it.hears(b"open")
+        it.faults.begin(act)
+        for word in (b"1", b"2", b"3"):
+            it.tell(word)
+        assert await it.cell.is_silent()
+        it.faults.end(act)
+        assert [await it.hears(word) for word in (b"1", b"2", b"3")] == [True] * 3
+
+
+async def _broker_restarts(it: Street, act: Act) -> None:
+    await _goes_and_comes(it, act, knows=True)
+
+
+async def _broker_forgets(it: Street, act: Act) -> None:
+    await _goes_and_comes(it, act, knows=False)
+
+
+async def _goes_and_comes(it: Street, act: Act, *, knows: bool) -> None:
+    async with it.cell.connected():
+        await it.cell.subscribe(TOPICS)
+        assert await it.hears(b"open")
+        it.faults.begin(act)
+        assert await it.cell.next() is None
+    async with it.late.connected() as answer:
+        assert answer.code
+    it.faults.end(act)
+    async with it.cell.connected() as answer:
+        assert (answer.code, answer.session_present) == (0, knows)
+    assert (await it.finds() is not None) is knows
+
+
+SOCKETS: Final = {
+    "retained_lost": _retained_is_lost,
+    "session_lost": _session_is_lost,
+    "subscription_refused": _subscription_is_refused,
+    "slow_consumer": _consumer_is_slow,
+    "broker_restart": _broker_restarts,
+    "broker_amnesia": _broker_forgets,
+}
+
+
+@pytest.mark.parametrize("kind", SOCKETS)
+async def test_plain_clients_on_sockets_see_it_too(kind: str) -> None:
+    whose = {"vendor": STRUCK} if mqtt.KINDS[kind].strikes is Strikes.VENDOR else {}
+    act = Act.model_validate({"at": 0, "for": 1, "fault": kind, **whose})
+    async with TcpBroker() as broker:
+        it = Street(broker)
+        async with it.board.connected():
+            it.tell(b"open")
+            assert isinstance(await it.board.next(), mqtt311.PubAck)
+            await SOCKETS[kind](it, act)
