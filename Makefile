@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 TOGETHER := -n 3 --dist loadfile
 WHEEL_TESTS ?= tests/unit tests/contract
 
-.PHONY: check-python help setup fmt check lint types architecture test unit integration interop fuzz conform bulkheads chaos chaos-wire kill bench bench-fleet demo schemas wheel wheel-test cluster-test ci clean
+.PHONY: check-python help setup fmt check lint types architecture test unit integration interop fuzz conform bulkheads chaos chaos-wire kill mutations bench bench-fleet demo schemas wheel wheel-test cluster-test ci clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -76,6 +76,9 @@ chaos-wire: .venv/.stamp ## every experiment once on real sockets, on our broker
 
 kill: .venv/.stamp ## kill processes and cut the power at random instants; ARGS=--kills=1000
 	$(BIN)/pytest tests/kill $(ARGS)
+
+mutations: .venv/.stamp ## plant ten defects in copies of the code: the experiments must catch each
+	@rm -rf .bench/mutations && $(BIN)/pytest -n 2 tests/mutations $(ARGS) && $(BIN)/python tests/mutations/table.py
 
 bench: .venv/.stamp ## measure into .bench/latest.json, and print a table
 	$(BIN)/python tests/bench/run.py $(ARGS)

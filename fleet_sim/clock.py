@@ -2,6 +2,10 @@
 
 import asyncio
 import selectors
+from collections.abc import Callable
+from contextvars import Context
+from heapq import heappush
+from itertools import count
 from typing import Any, Final
 
 # A timer is due when it is nearer than this. The loop's own, a nanosecond, is lost in a float that
@@ -38,6 +42,21 @@ class JumpingSelector(selectors.SelectSelector):
         return ready
 
 
+class _Timer(asyncio.TimerHandle):
+    """Of two for the same time the one that was asked for first comes first.
+
+    A heap alone keeps no such order: a timer more, of whomever, would turn others round.
+    """
+
+    __slots__ = ("number",)
+
+    number: int
+
+    def __lt__(self, other: "_Timer") -> bool:  # type: ignore[override]  # a loop has no others
+        mine, its = self._when, other._when  # type: ignore[attr-defined]  # asked most of all
+        return mine < its or (mine == its and self.number < other.number)
+
+
 class SimLoop(asyncio.SelectorEventLoop):
     """For `asyncio.Runner(loop_factory=SimLoop)`."""
 
@@ -45,10 +64,26 @@ class SimLoop(asyncio.SelectorEventLoop):
         self._jumping = JumpingSelector()
         super().__init__(self._jumping)
         self._clock_resolution = _RESOLUTION_S
+        self._numbers = count()
 
     def time(self) -> float:
         """Simulated seconds since the run began."""
         return self._jumping.now_s
+
+    def call_at(  # type: ignore[override]  # typeshed's arguments are of one kind each
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,  # noqa: ANN401 -- as asyncio has it
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """As any loop's, in order."""
+        timer = _Timer(when, callback, args, self, context)
+        timer.number = next(self._numbers)
+        # As asyncio's own does, which makes its timers itself.
+        heappush(self._scheduled, timer)  # type: ignore[attr-defined]
+        timer._scheduled = True  # type: ignore[attr-defined]  # noqa: SLF001 -- see above
+        return timer
 
 
 class SimClock:

@@ -31,7 +31,9 @@ def wrong(
     """
     asked: dict[str, list[Command]] = {}
     for command in commands:
-        asked.setdefault(command["device"], []).append(command)
+        if command["device"].startswith(f"{vendor}/"):
+            asked.setdefault(command["device"], []).append(command)
+            yield from _late(command)
     used: set[tuple[str, str]] = set()
     for moved in actuations:
         device, at_s = str(moved["device"]), float(moved["at_s"])
@@ -41,14 +43,24 @@ def wrong(
         last = before[-1] if before else None
         if last is None:
             yield f"{device} moved at {at_s:.1f} s and nobody had asked: {moved['changes']}"
-        elif (device, last["id"]) in used and not _repeatable(vendor, last):
+            continue
+        again = (device, last["id"]) in used and not _repeatable(vendor, last)
+        used.add((device, last["id"]))
+        if again:
             yield f"{device} moved twice by {last['id']}, again at {at_s:.1f} s: {moved['changes']}"
         elif at_s > float(last["deadline_s"]) + _UNDER_WAY_S + late_s:
             yield f"{device} moved at {at_s:.1f} s by {last['id']}, due by {last['deadline_s']} s"
         elif (refused := _refused(last)) is not None:
             yield f"{device} moved at {at_s:.1f} s by {last['id']}, which was {refused}"
-        if last is not None:
-            used.add((device, last["id"]))
+
+
+def _late(command: Command) -> Iterator[str]:
+    """A success after its time, by the bus and by the gateway's own word: it was taken up late."""
+    for result in command["results"]:
+        done_s = min(result["at_s"], result["finished_s"])
+        if result["outcome"] == "succeeded" and done_s > command["deadline_s"] + _UNDER_WAY_S:
+            what = f"{command['device']}: {command['id']} succeeded at {done_s} s"
+            yield f"{what}, due by {command['deadline_s']} s"
 
 
 def _repeatable(vendor: str, command: Command) -> bool:

@@ -19,7 +19,7 @@ from concurrent.futures import (
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing import active_children, get_context
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from fleet_sim.chaos.experiment import Experiment
 from fleet_sim.chaos.play import really, simulate, virtually
@@ -27,6 +27,9 @@ from fleet_sim.chaos.seen import Seen
 from fleet_sim.stage import StageError
 
 Report = Mapping[str, Any]
+
+# A run takes seconds. In simulated time, code that never waits for time to pass never ends.
+_RUN_MAX_S: Final = 300.0
 
 
 class Task(NamedTuple):
@@ -117,7 +120,11 @@ def _side_by_side(tasks: Sequence[Task], pool: Executor, workers: int) -> Iterat
                 group = twins.popleft()
                 future = pool.submit(simulate, group[0].experiment.twin(), group[0].seed)
                 running[future] = group
-        done, _ = wait(running, return_when=FIRST_COMPLETED)
+        done, _ = wait(running, timeout=_RUN_MAX_S, return_when=FIRST_COMPLETED)
+        if not done:
+            raise StageError(
+                f"no run came to its end within {_RUN_MAX_S:g} s; one may go in circles"
+            )
         for future in done:
             group = running.pop(future)
             found = _outcome(future)

@@ -110,3 +110,16 @@ def test_a_century_passes() -> None:
         return asyncio.get_running_loop().time()
 
     assert run(main()) == pytest.approx(seconds, abs=1e-5)
+
+
+def test_of_two_timers_for_the_same_time_the_first_that_was_asked_for_comes_first() -> None:
+    async def story() -> list[int]:
+        loop, said = asyncio.get_running_loop(), list[int]()
+        for number in range(20):
+            loop.call_at(1.0, said.append, number)
+            loop.call_at(0.5 + number / 100, said.append, -1)  # others, who must not matter
+        await asyncio.sleep(2)
+        return [number for number in said if number >= 0]
+
+    with asyncio.Runner(loop_factory=SimLoop) as runner:
+        assert runner.run(story()) == list(range(20))

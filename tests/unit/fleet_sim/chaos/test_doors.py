@@ -67,5 +67,15 @@ def test_a_door_that_is_found_at_rest_does_not_begin_to_move() -> None:
     assert found([], [{**moved(5), "changes": rests}, {**moved(9), "changes": arrived}]) == []
 
 
+def test_a_command_that_succeeds_after_its_time_is_told() -> None:
+    late = {"outcome": "succeeded", "reason": None, "at_s": 140.0, "finished_s": 140.0}
+    told_late = {**late, "finished_s": 60.0}
+
+    (said,) = found([command(results=[late])], [])
+
+    assert said == "nuki/1: c1 succeeded at 140.0 s, due by 100.0 s"
+    assert found([command(results=[told_late])], []) == []
+
+
 def test_a_board_that_looks_again_moves_nothing_and_others_are_not_looked_at() -> None:
     assert found([], [moved(5, value=None), moved(5, device="tedee/1")]) == []
