@@ -8,8 +8,6 @@ REPORTS: Final = Path(__file__).parents[2] / ".bench" / "mutations"
 
 for path in sorted(REPORTS.glob("*.json")):
     found = json.loads(path.read_text(encoding="utf-8"))
-    small = f"{found['acts']} act(s), {found['devices']} device(s)"
-    print(
-        f"{found['defect']:<28} {found['oracle']:<10} {found['experiment']}, seed {found['seed']};"
-        f" shrunk to {small}"
-    )
+    small = f"; {found['acts']} act(s), {found['devices']} device(s)" if "acts" in found else ""
+    where = f"{found['experiment']}, seed {found['seed']}{small}"
+    print(f"{found['defect']:<28} {found['oracle']:<10} {where}")
