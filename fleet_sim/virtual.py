@@ -25,6 +25,8 @@ from fleet_sim.findings import Findings, NotingJournal
 from fleet_sim.fleet import polled
 from fleet_sim.garbage import seldom_collecting
 from fleet_sim.ground import check
+from fleet_sim.ground.supervisor import VirtualGateway
+from fleet_sim.ground.virtual import VirtualGround, cells_struck, disk_for
 from fleet_sim.hub import HubUnit
 from fleet_sim.journal import Journal
 from fleet_sim.ledger import Ledger
@@ -39,8 +41,6 @@ from fleet_sim.shared_socket import SharedSocket
 from fleet_sim.timeline import Timeline
 from fleet_sim.unit import Unit
 from fleet_sim.virtual_config import BROKER_URL, gateway_config
-from fleet_sim.virtual_gateway import VirtualGateway
-from fleet_sim.virtual_ground import VirtualGround, cells_struck, disk_for
 from fleet_sim.wiring import SITE, command_topic
 from fleet_sim.world.world import World
 from gateway.app import ROOT

@@ -18,10 +18,11 @@ from typing import Any, Final
 import orjson
 import yaml
 
-from fleet_sim import acts, real_time, report, stage, wire_ground
-from fleet_sim.bus_relay import BusRelay
+from fleet_sim import acts, real_time, report, stage
 from fleet_sim.garbage import frozen
-from fleet_sim.ground import check
+from fleet_sim.ground import check, real
+from fleet_sim.ground.real import WireGround
+from fleet_sim.ground.relay import BusRelay
 from fleet_sim.ledger import Forgetful, Ledger
 from fleet_sim.live.desk import Desk
 from fleet_sim.live.faults import LiveFaults
@@ -32,7 +33,6 @@ from fleet_sim.scenario import Scenario
 from fleet_sim.timeline import Timeline
 from fleet_sim.unit import Unit
 from fleet_sim.wire import WireFleet, Witness, forget, listen, raise_files, verdict, wall_ms
-from fleet_sim.wire_ground import WireGround
 from fleet_sim.wiring import SITE, bus_topics, command_topic, gateway_config, left_retained
 from fleet_sim.world.world import World
 from vendors.sim import Addresses
@@ -215,13 +215,13 @@ class _Run:
     async def grounded(self, folder: Path) -> AsyncIterator[None]:
         """With what can break the gateway's cells, box and bus, if that is to be."""
         relay = None
-        if wire_ground.strikes_the_bus(self._scenario):
+        if real.strikes_the_bus(self._scenario):
             relay = BusRelay(self._broker.host, self._broker.port)
             await relay.open()
             self._bus_url = f"mqtt://127.0.0.1:{relay.port}"
-        if wire_ground.is_struck(self._scenario) or self._desk is not None:
-            self.obedient = (sys.executable, "-m", "fleet_sim.saboteur")
-            self._ground = wire_ground.WireGround(
+        if real.is_struck(self._scenario) or self._desk is not None:
+            self.obedient = (sys.executable, "-m", "fleet_sim.ground.saboteur")
+            self._ground = real.WireGround(
                 folder / "state", self.fleet, seed=self._seed, hurry=self._hurry, relay=relay
             )
         try:

@@ -1,6 +1,6 @@
 """What fails about sessions on a broker, and about the broker itself.
 
-What is no device's link is carried out by `fleet_sim.broker_faults`.
+What is no device's link is carried out by `fleet_sim.ground.broker`.
 """
 
 from dataclasses import dataclass

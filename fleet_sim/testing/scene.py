@@ -19,12 +19,13 @@ from devices.errors import ConfigError
 from devices.reading import Value
 from fleet_sim import report, stage
 from fleet_sim.acts import all_there_are
-from fleet_sim.bus_relay import BusRelay
 from fleet_sim.fleet import Population
+from fleet_sim.ground.real import WireGround
+from fleet_sim.ground.relay import BusRelay
+from fleet_sim.ground.saboteur import PROGRAM
 from fleet_sim.ledger import Tally
 from fleet_sim.live.faults import LiveFault, LiveFaults
 from fleet_sim.live.here import Here
-from fleet_sim.saboteur import PROGRAM
 from fleet_sim.scenario import Scenario
 from fleet_sim.testing.backstage import Backstage
 from fleet_sim.testing.blast import Failed, Seen
@@ -36,7 +37,6 @@ from fleet_sim.testing.gateway_run import GatewayRun
 from fleet_sim.testing.verdict import Verdict
 from fleet_sim.testing.wishes import Options, SceneError, check, merged, until
 from fleet_sim.wire import WireFleet, forget, wall_ms
-from fleet_sim.wire_ground import WireGround
 from fleet_sim.wiring import gateway_config, left_retained
 from vendors import registry
 from vendors.api import Delivery

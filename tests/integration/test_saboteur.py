@@ -16,7 +16,7 @@ import aiomqtt
 import pytest
 
 from fleet_sim.broker.tcp import TcpBroker
-from fleet_sim.saboteur import Saboteur
+from fleet_sim.ground.saboteur import Saboteur
 
 Eventually = Callable[..., Awaitable[None]]
 LOCK: Final = "398172F4"
@@ -85,7 +85,7 @@ async def street(gateway: Any, settings: Any, embedded: TcpBroker, eventually: E
     for cell in config["cells"]:
         cell["limits"] = {"rate_per_s": 1_000, "burst": 10_000, "memory_max_mb": 96}
     running = gateway(config)
-    running.program = (sys.executable, "-m", "fleet_sim.saboteur")
+    running.program = (sys.executable, "-m", "fleet_sim.ground.saboteur")
     made = Street(await running.start(), embedded)
     await eventually(lambda: made.up("nuki") and made.up("ratgdo"), 10)
     ready = asyncio.Event()

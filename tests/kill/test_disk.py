@@ -25,7 +25,7 @@ from fleet_sim.broker.memory import MemoryBroker, MemoryTransport
 from fleet_sim.broker.memory_client import MemoryClient
 from fleet_sim.chance import generator, stream
 from fleet_sim.clock import SimClock
-from fleet_sim.sim_disk import SimDisk
+from fleet_sim.ground.disk import SimDisk
 from fleet_sim.virtual import simulated
 from gateway.app import make_cell, parse
 from gateway.store import Store

@@ -14,9 +14,9 @@ import pytest
 from fleet_sim.act import Act
 from fleet_sim.broker.core import Broker
 from fleet_sim.broker.tcp import TcpBroker
-from fleet_sim.broker_faults import BrokerFaults, devices_client
 from fleet_sim.faults import mqtt
 from fleet_sim.faults.kind import Strikes
+from fleet_sim.ground.broker import BrokerFaults, devices_client
 from vendors.wire import mqtt311
 
 BEGINS_S: Final = 120.0

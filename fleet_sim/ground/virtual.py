@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Final
 
 from fleet_sim.act import Act
 from fleet_sim.broker.memory import MemoryBroker
-from fleet_sim.broker_faults import BrokerFaults
-from fleet_sim.bus_faults import BusFaults
 from fleet_sim.clock import SimClock
-from fleet_sim.command_faults import CommandFaults
 from fleet_sim.faults import FAULTS, Fault, Strikes, host
+from fleet_sim.ground.broker import BrokerFaults
+from fleet_sim.ground.bus import BusFaults
+from fleet_sim.ground.commands import CommandFaults
+from fleet_sim.ground.supervisor import VirtualGateway
 from fleet_sim.ledger import Ledger
 from fleet_sim.scenario import Scenario
 from fleet_sim.unit import Unit
-from fleet_sim.virtual_gateway import VirtualGateway
 
 if TYPE_CHECKING:
-    from fleet_sim.sim_disk import SimDisk
+    from fleet_sim.ground.disk import SimDisk
 
 #: Ends what was begun.
 Heal = Callable[[], None]
@@ -336,7 +336,7 @@ def disk_for(scenario: Scenario, seed: int) -> "SimDisk | None":
     """A disk that can fail, if one is to; it costs more than one that cannot."""
     if not any(_kind(act) in _OF_THE_DISK for act in scenario.acts):
         return None
-    from fleet_sim.sim_disk import SimDisk  # noqa: PLC0415 -- needs a library that few do
+    from fleet_sim.ground.disk import SimDisk  # noqa: PLC0415 -- needs a library that few do
 
     return SimDisk(seed)
 

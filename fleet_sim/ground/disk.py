@@ -1,6 +1,6 @@
 """A disk in memory under the real SQLite: it forgets what was not synced, tears, fills up, fails.
 
-    Store ─► sim_sqlite ─► SQLite ─► SimDisk.xOpen ─► OpenFile ─► SimFile ── content
+    Store ─► sqlite ─► SQLite ─► SimDisk.xOpen ─► OpenFile ─► SimFile ── content
                                      (an apsw VFS)                   └── durable + unsynced pieces
 
 At a power cut a file is what was synced, and of the rest a beginning, or anything at all: a disk
@@ -27,8 +27,8 @@ from typing import Final, NamedTuple, TypeVar, cast
 import apsw
 
 from devices.errors import StoreError
-from fleet_sim import sim_sqlite
 from fleet_sim.chance import Stream, stream
+from fleet_sim.ground import sqlite
 from gateway.app import DURABLE
 
 T = TypeVar("T")
@@ -153,7 +153,7 @@ class SimDisk(apsw.VFS):
 
     def connect(self, path: Path) -> Connection:
         """See `gateway.disk.Disk.connect`."""
-        return cast("Connection", sim_sqlite.connect(path, self._vfs_name))
+        return cast("Connection", sqlite.connect(path, self._vfs_name))
 
     async def commit(self, commit: Callable[[], None]) -> None:
         """Call it, in the middle of `commit_s`.

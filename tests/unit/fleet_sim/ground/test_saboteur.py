@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from devices.errors import ConfigError
-from fleet_sim.saboteur import INSIDE, OUTSIDE, Saboteur, main, orders_of
+from fleet_sim.ground.saboteur import INSIDE, OUTSIDE, Saboteur, main, orders_of
 
 
 def test_a_configuration_that_is_not_there_is_bad_input(

@@ -1,4 +1,8 @@
-"""What a fleet stands on: the brokers' sessions, the cells, the gateway's host."""
+"""What a fleet stands on, and how it fails: the brokers' sessions, the cells, the gateway's host.
+
+act ─► Ground ─┬ virtual: broker, bus, commands; supervisor over cells (cell_loop, cell_net); disk
+└ real: signals, relay before the bus, saboteur within a cell
+"""
 
 from typing import Protocol
 

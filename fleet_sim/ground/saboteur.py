@@ -1,6 +1,6 @@
 """A gateway whose vendors' code misbehaves on order; all else of it is the real one.
 
-    python -m fleet_sim.saboteur CONFIG      runs what `doorfleet-gateway run CONFIG` runs
+    python -m fleet_sim.ground.saboteur CONFIG      runs what `doorfleet-gateway run CONFIG` runs
 
     Saboteur.order ─ {"what", "until_s"} ─► <state_dir>/<cell>.orders ─► the adapter's code
               └───── SIGKILL, SIGSTOP ────► the cell's process, whatever it runs
@@ -33,7 +33,7 @@ from vendors import registry
 from vendors.api import Adapter, HasHosts, HostStanding
 
 #: What to run instead of `doorfleet-gateway run`.
-PROGRAM: Final = (sys.executable, "-m", "fleet_sim.saboteur")
+PROGRAM: Final = (sys.executable, "-m", "fleet_sim.ground.saboteur")
 #: What cannot go on without being said again; longer than the pauses between two sayings.
 LEASE_S: Final = 1.0
 _AGAIN_S: Final = 0.2
@@ -309,7 +309,7 @@ def sabotaged(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the gateway of this configuration until SIGTERM; its exit code, 2 for bad input."""
     parser = argparse.ArgumentParser(
-        prog="python -m fleet_sim.saboteur",
+        prog="python -m fleet_sim.ground.saboteur",
         description="Run a gateway whose vendors' code misbehaves on order.",
     )
     parser.add_argument("config", type=Path, help="a gateway's YAML file")

@@ -9,7 +9,7 @@ import pytest
 from devices.errors import StoreError
 from fleet_sim.chance import stream
 from fleet_sim.clock import SimLoop
-from fleet_sim.sim_disk import SECTOR_BYTES, Piece, SimDisk, SimFile, pieces, survivors
+from fleet_sim.ground.disk import SECTOR_BYTES, Piece, SimDisk, SimFile, pieces, survivors
 from gateway.store import Row, Store, Writes
 from gateway.store_file import UnreadableError
 

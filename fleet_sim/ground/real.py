@@ -1,7 +1,7 @@
 """What carries out, in real time, whatever strikes no device: a cell's process, its disk, the bus.
 
     WireGround ─┬ signals ──► the process of a cell, by the id that the gateway tells
-                ├ orders ───► the code in it (`fleet_sim.saboteur`)
+                ├ orders ───► the code in it (`fleet_sim.ground.saboteur`)
                 ├ BusRelay ─► the gateway's connections to the bus
                 └ carry ────► couriers' commands
 
@@ -19,10 +19,10 @@ from typing import Any, Final
 
 from devices.errors import ConfigError
 from fleet_sim.act import Act
-from fleet_sim.bus_relay import BusRelay
-from fleet_sim.command_faults import CommandFaults
 from fleet_sim.faults import FAULTS, Fault, Strikes, host
-from fleet_sim.saboteur import Saboteur
+from fleet_sim.ground.commands import CommandFaults
+from fleet_sim.ground.relay import BusRelay
+from fleet_sim.ground.saboteur import Saboteur
 from fleet_sim.scenario import Scenario
 from fleet_sim.wire import WireFleet
 from fleet_sim.wiring import SITE

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from fleet_sim.cell_loop import CellLoop
 from fleet_sim.clock import SimLoop
+from fleet_sim.ground.cell_loop import CellLoop
 
 
 def simulated(story: object) -> None:

@@ -19,10 +19,10 @@ from random import Random
 from typing import Any, Final
 
 from devices.command import Command
-from fleet_sim.cell_loop import CellLoop
-from fleet_sim.cell_net import CellNet
 from fleet_sim.chance import generator
 from fleet_sim.clock import SimClock
+from fleet_sim.ground.cell_loop import CellLoop
+from fleet_sim.ground.cell_net import CellNet
 from fleet_sim.memory_net import MemoryNet
 from gateway.app import Cell, CellConfig, Disk, GatewayConfig, make_cell
 from vendors import registry

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from fleet_sim.broker.memory import MemoryTransport
-from fleet_sim.cell_loop import CellLoop
+from fleet_sim.ground.cell_loop import CellLoop
 from fleet_sim.memory_net import MemoryNet, ProtocolFactory
 from vendors.http import HttpReply, HttpRequest
 from vendors.wire.errors import NotSentError

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fleet_sim.sim_disk import SimDisk
+from fleet_sim.ground.disk import SimDisk
 from gateway.app import RealDisk
 
 
