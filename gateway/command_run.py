@@ -33,7 +33,7 @@ DEADLINE: Final = "deadline"
 STOPPED: Final = "stopped"
 
 # A repeated state is no change and stirs nobody, so the twin is looked at this often.
-_LOOK_AGAIN_MS: Final = 100
+_LOOK_AGAIN_MS: Final = 250
 
 Responder = tuple[str | None, bytes | None]
 Verdict = tuple[Outcome, str | None]
