@@ -96,6 +96,10 @@ class HubServer:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for hub, calls in self._calls.items():
+            while not calls.empty():
+                _, device, sent_ms = calls.get_nowait()
+                hub.undelivered(device, sent_ms)
         for hub in self._hubs:
             self.cut(hub)
         if self._runner is not None:
@@ -174,8 +178,12 @@ class HubServer:
         while True:
             message, device, sent_ms = await calls.get()
             hub.leaves(device, sent_ms)
-            if not await self._post(message):
-                hub.undelivered(device, sent_ms)
+            taken = False
+            try:
+                taken = await self._post(message)
+            finally:  # also when the run ends meanwhile
+                if not taken:
+                    hub.undelivered(device, sent_ms)
 
     async def _post(self, message: Webhook) -> bool:
         assert self._client is not None

@@ -62,7 +62,13 @@ class Line:
         return self._waiting[0].sent_ms
 
     def put(
-        self, message: Message, delay_ms: int, takes_ms: float = 0.0, *, early: bool = False
+        self,
+        message: Message,
+        delay_ms: int,
+        takes_ms: float = 0.0,
+        *,
+        early: bool = False,
+        sent_ms: float | None = None,
     ) -> None:
         """Send one behind all others.
 
@@ -71,14 +77,16 @@ class Line:
             delay_ms: how late it is.
             takes_ms: how long the link is busy with it.
             early: hand it on at its first byte, and not at its last.
+            sent_ms: when it was sent, to the microsecond: by that it is known again; absent, now.
         """
         now_ms = self._clock.now_ms()
+        sent_ms = now_ms if sent_ms is None else sent_ms
         begins_ms = max(now_ms + delay_ms, self._free_ms)
         if self._waiting:
             last = self._waiting[-1]
             begins_ms = max(begins_ms, last.due_ms + last.over_ms)
         due_ms = begins_ms if early else begins_ms + takes_ms
-        self._waiting.append(Parcel(due_ms, now_ms, message, takes_ms if early else 0.0))
+        self._waiting.append(Parcel(due_ms, sent_ms, message, takes_ms if early else 0.0))
         self.bytes += size_of(message)
         if len(self._waiting) == 1:
             self._clock.later(due_ms - now_ms, self._arrive)

@@ -253,7 +253,7 @@ class Unit:
             return told
         if self._line is None:
             self._line = Line(self.fleet, self._arrived)
-        self._line.put(message, delay_ms, takes_ms, early=early)
+        self._line.put(message, delay_ms, takes_ms, early=early, sent_ms=now_ms)
         return told
 
     def _arrived(self, parcel: Parcel) -> None:

@@ -36,6 +36,10 @@ FAULTS: Final[Mapping[str, str]] = {
     "strange_name": "a name with quotes, written as it is (main.cpp `sta_controller_fill_json`)",
     "climate_sensor": "a longer document: over MQTT it is lost (PubSubClient's 256 bytes)",
 }
+#: Those that a gateway at work cannot notice at the first device of a fleet.
+QUIET_FAULTS: Final[Mapping[str, str]] = {
+    "no_moving_states": "its opener has no Security+, and so no moving states to miss",
+}
 #: Which kinds of the catalogue these are.
 KINDS: Final[Mapping[str, str]] = {
     "jam": "blocked",

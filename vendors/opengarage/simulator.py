@@ -14,7 +14,7 @@ from vendors.http import HttpReply, HttpRequest
 from vendors.opengarage import board as boards
 from vendors.opengarage.board import Board
 from vendors.opengarage.door import Door
-from vendors.opengarage.opener import FAULTS, KEY, KINDS, WORLD, Opener
+from vendors.opengarage.opener import FAULTS, KEY, KINDS, QUIET_FAULTS, WORLD, Opener
 from vendors.sim import (
     Addresses,
     Arrival,
@@ -25,7 +25,16 @@ from vendors.sim import (
     RandomFor,
 )
 
-__all__ = ["COURIER", "FAULTS", "HABITS", "KINDS", "WORLD", "fleet", "gateway_settings"]
+__all__ = [
+    "COURIER",
+    "FAULTS",
+    "HABITS",
+    "KINDS",
+    "QUIET_FAULTS",
+    "WORLD",
+    "fleet",
+    "gateway_settings",
+]
 
 #: How somebody at the door opens it; it is closed behind him.
 COURIER: Final = ("come_home", "")
