@@ -21,6 +21,7 @@ from functools import partial
 from multiprocessing import active_children, get_context
 from typing import Any, Final, NamedTuple
 
+from devices.errors import ConfigError
 from fleet_sim.chaos.experiment import Experiment
 from fleet_sim.chaos.play import really, simulate, virtually
 from fleet_sim.chaos.seen import Seen
@@ -137,5 +138,7 @@ def _side_by_side(tasks: Sequence[Task], pool: Executor, workers: int) -> Iterat
 def _outcome(future: Future[Any]) -> Any:  # noqa: ANN401 -- a report or a twin
     try:
         return future.result()
+    except ConfigError:
+        raise
     except Exception as error:
         raise StageError(f"a run ended with {type(error).__name__}: {error}") from error

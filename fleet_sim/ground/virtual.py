@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from devices.errors import ConfigError
 from fleet_sim.act import Act
 from fleet_sim.broker.memory import MemoryBroker
 from fleet_sim.clock import SimClock
@@ -333,11 +334,18 @@ def cells_struck(scenario: Scenario, cells: Sequence[str]) -> Sequence[str]:
 
 
 def disk_for(scenario: Scenario, seed: int) -> "SimDisk | None":
-    """A disk that can fail, if one is to; it costs more than one that cannot."""
+    """A disk that can fail, if one is to; it costs more than one that cannot.
+
+    Raises:
+        ConfigError: what it is made of is not installed.
+    """
     if not any(_kind(act) in _OF_THE_DISK for act in scenario.acts):
         return None
-    from fleet_sim.ground.disk import SimDisk  # noqa: PLC0415 -- needs a library that few do
-
+    try:
+        from fleet_sim.ground.disk import SimDisk  # noqa: PLC0415 -- needs a library that few do
+    except ImportError as error:
+        remedy = "pip install 'doorfleet[sim]', or leave these acts out"
+        raise ConfigError((f"acts: a disk that fails needs {error.name}; {remedy}",)) from error
     return SimDisk(seed)
 
 
