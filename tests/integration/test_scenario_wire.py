@@ -16,8 +16,7 @@ SECONDS = 11.0
 TURNS = (
     {"nuki": "hang", "ratgdo": "reconnect_storm", "uhppote": "silence"},
     {"nuki": "malformed", "ratgdo": "duplicate", "uhppote": "latency"},
-    {"nuki": "latency", "ratgdo": "flood", "uhppote": "malformed"},
-    {"nuki": "server_error", "ratgdo": "bad_certificate", "uhppote": "hang"},
+    {"nuki": "latency", "ratgdo": "flood", "uhppote": "hang"},
     {"nuki": "power_cut", "ratgdo": "power_cut", "uhppote": "power_cut"},
 )
 
