@@ -51,11 +51,17 @@ class Remembering(Ledger):
         self.last: dict[str, dict[str, Value]] = {}
 
     def truth(
-        self, vendor: str, truth: Truth, *, at_ms: float | None = None, copies: int = 1
+        self,
+        vendor: str,
+        truth: Truth,
+        *,
+        at_ms: float | None = None,
+        copies: int = 1,
+        stored: bool = False,
     ) -> None:
         """Note it."""
         self.last.setdefault(truth.device, {})[truth.key] = truth.value
-        super().truth(vendor, truth, at_ms=at_ms, copies=copies)
+        super().truth(vendor, truth, at_ms=at_ms, copies=copies, stored=stored)
 
 
 class Control:
