@@ -4,12 +4,16 @@ act ─► Ground ─┬ virtual: broker, bus, commands; supervisor over cells (
 └ real: signals, relay before the bus, saboteur within a cell
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 from devices.errors import ConfigError
 from fleet_sim.act import Act
 from fleet_sim.faults import FAULTS
 from fleet_sim.scenario import Scenario
+
+#: Ends what was begun.
+Heal = Callable[[], object]
 
 
 class Ground(Protocol):

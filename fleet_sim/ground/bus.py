@@ -1,19 +1,17 @@
 """What a bus can do to the gateway's connections, and to nobody else's."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
 from fleet_sim.broker.memory import MemoryBroker
 from fleet_sim.broker.message import Message
+from fleet_sim.ground import Heal
 
 # So long a stuck bus looks at its connections: enough for what came, and for the answers to it.
 _LOOK_S: Final = 0.01
 _SECOND_S: Final = 1.0
-
-#: Ends what was begun.
-Heal = Callable[[], None]
 
 
 class BusFaults:

@@ -5,9 +5,8 @@ from functools import partial
 
 from fleet_sim.chance import stream
 from fleet_sim.faults import Fault, Spell, host
+from fleet_sim.ground import Heal
 
-#: Ends what was begun.
-Heal = Callable[[], None]
 #: Publishes a command.
 Ask = Callable[[], object]
 

@@ -20,15 +20,14 @@ from typing import Any, Final
 from devices.errors import ConfigError
 from fleet_sim.act import Act
 from fleet_sim.faults import FAULTS, Fault, Strikes, host
+from fleet_sim.ground import Heal
 from fleet_sim.ground.commands import CommandFaults
 from fleet_sim.ground.relay import BusRelay
 from fleet_sim.ground.saboteur import Saboteur
+from fleet_sim.ground.ways import WAYS
 from fleet_sim.scenario import Scenario
 from fleet_sim.wire import WireFleet
 from fleet_sim.wiring import SITE
-
-#: Ends what was begun.
-Heal = Callable[[], object]
 
 # What left for a cell so shortly before it went may never have been read by it.
 _IN_FLIGHT_MS: Final = 2_000.0
@@ -99,8 +98,8 @@ class WireGround:
             self._at_risk.pop(act.vendor, None)
 
     @property
-    def relay(self) -> BusRelay:
-        """What is before the bus."""
+    def bus(self) -> BusRelay:
+        """What is before it."""
         assert self._relay is not None
         return self._relay
 
@@ -213,7 +212,7 @@ def _has_no_files(ground: WireGround, cell: str, fault: Fault) -> Heal:
     del fault
     heal = ground.order([cell], "files")
     # Not before it has heard the order, or it would be back at once.
-    ground.later(2 * _ONCE_S, partial(ground.relay.cut, f"doorfleet-{ground.site}-{cell}"))
+    ground.later(2 * _ONCE_S, partial(ground.bus.cut, f"doorfleet-{ground.site}-{cell}"))
     return heal
 
 
@@ -230,40 +229,9 @@ def _is_slow(ground: WireGround, cell: str, fault: Fault) -> Heal:
     return ground.order(ground.vendors, "disk_slow")
 
 
-# --- the bus, and what comes by it ------------------------------------------------------------
-
-
-def _bus_is_down(ground: WireGround, cell: str, fault: Fault) -> Heal:
-    del cell, fault
-    return ground.relay.down()
-
-
-def _bus_is_slow(ground: WireGround, cell: str, fault: Fault) -> Heal:
-    del cell
-    assert isinstance(fault, host.BusSlow)
-    return ground.relay.slow(fault.late_ms)
-
-
-def _bus_throttles(ground: WireGround, cell: str, fault: Fault) -> Heal:
-    del cell
-    assert isinstance(fault, host.BusThrottled)
-    return ground.relay.throttled(fault.per_s)
-
-
-def _commands_are_late(ground: WireGround, cell: str, fault: Fault) -> Heal:
-    del cell
-    assert isinstance(fault, host.CommandLate)
-    return ground.commands.late(fault)
-
-
-def _commands_come_twice(ground: WireGround, cell: str, fault: Fault) -> Heal:
-    del cell
-    assert isinstance(fault, host.CommandDoubled)
-    return ground.commands.doubled(fault)
-
-
 #: (ground, whose cell, the fault) to what ends it.
 _WAYS: Final[Mapping[type[Fault], Callable[[WireGround, str, Fault], Heal]]] = {
+    **WAYS,
     host.CellHang: _hangs,
     host.CellSpin: _spins,
     host.CellLeak: _leaks,
@@ -272,9 +240,4 @@ _WAYS: Final[Mapping[type[Fault], Callable[[WireGround, str, Fault], Heal]]] = {
     host.FilesExhausted: _has_no_files,
     host.DiskFull: _is_full,
     host.DiskSlow: _is_slow,
-    host.BusDown: _bus_is_down,
-    host.BusSlow: _bus_is_slow,
-    host.BusThrottled: _bus_throttles,
-    host.CommandLate: _commands_are_late,
-    host.CommandDoubled: _commands_come_twice,
 }

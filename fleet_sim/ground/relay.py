@@ -12,14 +12,12 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
 
+from fleet_sim.ground import Heal
 from vendors.wire import mqtt311
 
 _CHUNK_BYTES: Final = 65_536
 _PUBLISH: Final = 0x30
 _TYPE: Final = 0xF0
-
-#: Ends what was begun.
-Heal = Callable[[], None]
 
 
 class BusRelay:

@@ -13,19 +13,18 @@ from fleet_sim.act import Act
 from fleet_sim.broker.memory import MemoryBroker
 from fleet_sim.clock import SimClock
 from fleet_sim.faults import FAULTS, Fault, Strikes, host
+from fleet_sim.ground import Heal
 from fleet_sim.ground.broker import BrokerFaults
 from fleet_sim.ground.bus import BusFaults
 from fleet_sim.ground.commands import CommandFaults
 from fleet_sim.ground.supervisor import VirtualGateway
+from fleet_sim.ground.ways import WAYS
 from fleet_sim.ledger import Ledger
 from fleet_sim.scenario import Scenario
 from fleet_sim.unit import Unit
 
 if TYPE_CHECKING:
     from fleet_sim.ground.disk import SimDisk
-
-#: Ends what was begun.
-Heal = Callable[[], None]
 
 # What was sent in the millisecond in which a cell died may still have been on its way to it.
 _UNDER_WAY_MS: Final = 1.0
@@ -268,40 +267,9 @@ def _clock_jumps(ground: VirtualGround, cell: str, fault: Fault) -> Heal:
     return heal
 
 
-# --- the bus ----------------------------------------------------------------------------------
-
-
-def _bus_is_down(ground: VirtualGround, cell: str, fault: Fault) -> Heal:
-    del cell, fault
-    return ground.bus.down()
-
-
-def _bus_is_slow(ground: VirtualGround, cell: str, fault: Fault) -> Heal:
-    del cell
-    assert isinstance(fault, host.BusSlow)
-    return ground.bus.slow(fault.late_ms)
-
-
-def _bus_throttles(ground: VirtualGround, cell: str, fault: Fault) -> Heal:
-    del cell
-    assert isinstance(fault, host.BusThrottled)
-    return ground.bus.throttled(fault.per_s)
-
-
-def _commands_are_late(ground: VirtualGround, cell: str, fault: Fault) -> Heal:
-    del cell
-    assert isinstance(fault, host.CommandLate)
-    return ground.commands.late(fault)
-
-
-def _commands_come_twice(ground: VirtualGround, cell: str, fault: Fault) -> Heal:
-    del cell
-    assert isinstance(fault, host.CommandDoubled)
-    return ground.commands.doubled(fault)
-
-
 #: (ground, whose cell, the fault) to what ends it.
 _WAYS: Final[Mapping[type[Fault], Callable[[VirtualGround, str, Fault], Heal]]] = {
+    **WAYS,
     host.CellHang: _stands_still,
     host.CellSpin: _spins,
     host.CellLeak: _leaks,
@@ -312,11 +280,6 @@ _WAYS: Final[Mapping[type[Fault], Callable[[VirtualGround, str, Fault], Heal]]] 
     host.DiskSlow: _is_slow,
     host.DiskForgets: _forgets,
     host.ClockJump: _clock_jumps,
-    host.BusDown: _bus_is_down,
-    host.BusSlow: _bus_is_slow,
-    host.BusThrottled: _bus_throttles,
-    host.CommandLate: _commands_are_late,
-    host.CommandDoubled: _commands_come_twice,
 }
 
 _OF_THE_DISK: Final = (host.DiskFull, host.DiskSlow, host.DiskForgets)

@@ -455,7 +455,7 @@ class Scene:
         finally:
             if self._ground is not None:
                 await self._ground.close()
-                await self._ground.relay.close()
+                await self._ground.bus.close()
             await self._fleet.stop()
             if self._sweep:
                 left = left_retained(self.site, self._fleet.units, self._fleet.hubs)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from fleet_sim.report import SINS
-from fleet_sim.watching import charts, pictures, words
+from fleet_sim.watching import pictures, words
 from fleet_sim.watching.day import Day
 from fleet_sim.watching.markup import Markup, tag
 
@@ -15,7 +15,9 @@ _UP: Final = "up"
 
 def acts(day: Day) -> Markup:
     """What was broken when, on the axis of time that all pictures have."""
-    return tag("div", pictures.lanes(day), _axis(day), class_="day", data_wide=day.axis.wide)
+    return tag(
+        "div", pictures.lanes(day), pictures.axis(day), class_="day", data_wide=day.axis.wide
+    )
 
 
 def vendors(day: Day, one: One) -> Markup:
@@ -26,12 +28,8 @@ def vendors(day: Day, one: One) -> Markup:
 
 
 def _card(day: Day, vendor: str, one: One) -> Markup:
-    line, figures = day.vendors[vendor], day.report["vendors"][vendor]
-    row, wide = one["run"]["matrix"][vendor], day.axis.wide
+    figures, row = day.report["vendors"][vendor], one["run"]["matrix"][vendor]
     broken = [name for name, said in row.items() if said["word"] == "broken"]
-    events = day.per_minute(line["events"])
-    (amount, peak), took = charts.bursts(events, wide), charts.logarithmic(line["p99_ms"])
-    backdrop = charts.bands(day.windows(vendor), day.axis)
     sins = [f"{figures[sin]:,} {sin}" for sin in SINS if figures[sin]] or ["none lost or invented"]
     return tag(
         "article",
@@ -45,33 +43,9 @@ def _card(day: Day, vendor: str, one: One) -> Markup:
             ),
         ),
         tag("p", f"{words.count(figures['events'])} events, {', '.join(sins)}", class_="note"),
-        charts.strip(
-            "events/min",
-            amount,
-            charts.svg(
-                wide,
-                f"Events of {vendor}",
-                charts.describe(events, "events per minute"),
-                backdrop,
-                charts.rules(amount, wide),
-                charts.area(events, amount, wide),
-            ),
-            peak=peak,
-        ),
-        charts.strip(
-            "p99",
-            took,
-            charts.svg(
-                wide,
-                f"Latency of {vendor}",
-                charts.describe(line["p99_ms"], "ms at the 99th percentile"),
-                backdrop,
-                charts.rules(took, wide),
-                charts.steps(line["p99_ms"], took, wide, "first"),
-            ),
-        ),
+        pictures.strips(day, vendor),
         _states(day, vendor),
-        _axis(day),
+        pictures.axis(day),
     )
 
 
@@ -116,12 +90,3 @@ def states(report: One, vendor: str, seconds: float) -> list[tuple[float, float,
 def _why(change: One) -> str:
     open_ = change.get("hosts_open", 0)
     return f"{f'{open_} breakers open; ' if open_ else ''}{change['reason'] or ''}"
-
-
-def _axis(day: Day) -> Markup:
-    return tag(
-        "div",
-        tag("div", class_="margin"),
-        tag("div", day.axis.ticks(), class_="plot"),
-        class_="strip axis",
-    )

@@ -26,12 +26,7 @@ def course(day: Day) -> Markup:
             _connected(day),
             _latency(day),
             _battery(day),
-            tag(
-                "div",
-                tag("div", class_="margin"),
-                tag("div", day.axis.ticks(), class_="plot"),
-                class_="strip axis",
-            ),
+            axis(day),
             tag("div", class_="cross", hidden=True),
             class_="day",
             data_wide=day.axis.wide,
@@ -257,28 +252,13 @@ def vendors(day: Day) -> Markup:
     )
 
 
-def _card(day: Day, vendor: str) -> Markup:
-    line, figures = day.vendors[vendor], day.report["vendors"].get(vendor, {})
-    sins = sum(figures.get(sin) or 0 for sin in SINS)
-    events, wide = day.per_minute(line["events"]), day.axis.wide
+def strips(day: Day, vendor: str) -> Sequence[Markup]:
+    """One vendor's events and latency over time, above what was done to it."""
+    line, wide = day.vendors[vendor], day.axis.wide
+    events = day.per_minute(line["events"])
     (amount, peak), took = charts.bursts(events, wide), charts.logarithmic(line["p99_ms"])
     backdrop = charts.bands(day.windows(vendor), day.axis)
-    devices = figures.get("devices", 0)
-    lowest = min(line["connected_min"][1:] or [devices])
-    return tag(
-        "article",
-        tag(
-            "header",
-            tag("h3", vendor),
-            tag("span", f"{sins} sins" if sins else "kept", class_="bad" if sins else "good"),
-        ),
-        tag(
-            "p",
-            f"{words.count(devices)} devices, {words.count(figures.get('events', 0))} events, "
-            f"p99 {words.ms(figures.get('p99_ms'))} ms"
-            + (f", at worst {lowest:,} connected" if lowest < devices else ""),
-            class_="note",
-        ),
+    return (
         charts.strip(
             "events/min",
             amount,
@@ -304,11 +284,39 @@ def _card(day: Day, vendor: str) -> Markup:
                 charts.steps(line["p99_ms"], took, wide, "first"),
             ),
         ),
+    )
+
+
+def axis(day: Day) -> Markup:
+    """The time of day or week below pictures that share it."""
+    return tag(
+        "div",
+        tag("div", class_="margin"),
+        tag("div", day.axis.ticks(), class_="plot"),
+        class_="strip axis",
+    )
+
+
+def _card(day: Day, vendor: str) -> Markup:
+    line, figures = day.vendors[vendor], day.report["vendors"].get(vendor, {})
+    sins = sum(figures.get(sin) or 0 for sin in SINS)
+    devices = figures.get("devices", 0)
+    lowest = min(line["connected_min"][1:] or [devices])
+    return tag(
+        "article",
         tag(
-            "div",
-            tag("div", class_="margin"),
-            tag("div", day.axis.ticks(), class_="plot"),
-            class_="strip axis",
+            "header",
+            tag("h3", vendor),
+            tag("span", f"{sins} sins" if sins else "kept", class_="bad" if sins else "good"),
         ),
+        tag(
+            "p",
+            f"{words.count(devices)} devices, {words.count(figures.get('events', 0))} events, "
+            f"p99 {words.ms(figures.get('p99_ms'))} ms"
+            + (f", at worst {lowest:,} connected" if lowest < devices else ""),
+            class_="note",
+        ),
+        strips(day, vendor),
+        axis(day),
         _line_table("Figures", day, line),
     )

@@ -7,8 +7,9 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,10 @@ import pytest
 import yaml
 
 from fleet_sim.broker.tcp import TcpBroker
+from fleet_sim.live.desk import Desk
+from fleet_sim.live.faults import LiveFaults
+from fleet_sim.scenario import Scenario
+from fleet_sim.watching.server import RunServer
 from gateway.app import GatewayConfig, make_cell, parse
 
 PROGRAM: Final = Path(sys.executable).with_name("doorfleet-gateway")
@@ -256,3 +261,37 @@ async def life(tmp_path: Path) -> AsyncIterator[Callable[..., Life]]:
     yield begin
     for each in lives:
         await each.end()
+
+
+class Nobody:
+    """A hand that reaches nothing."""
+
+    ground = None
+
+    def begin(self, name: str, act: object) -> Sequence[str]:
+        del name, act
+        return ["39000001"]
+
+    def end(self, name: str) -> None:
+        pass
+
+
+@pytest.fixture
+def turning() -> Iterator[RunServer]:
+    """A run's server that may break it, and behind it a run that turns and has no devices."""
+    desk, over = Desk(), threading.Event()
+    scenario = Scenario.model_validate({"hours": 1, "fleet": {"nuki": 2, "tedee": 2}})
+    live, began_s = LiveFaults(scenario, Nobody(), desk=desk), time.monotonic()
+
+    def turn() -> None:
+        while not over.wait(0.005):
+            live.turn(time.monotonic() - began_s)
+
+    thread = threading.Thread(target=turn)
+    thread.start()
+    try:
+        with RunServer("127.0.0.1", 0, desk) as server:
+            yield server
+    finally:
+        over.set()
+        thread.join()

@@ -1,9 +1,8 @@
 """Our extension of Chaos Toolkit against the server of a run; `chaos run` itself is in interop."""
 
 import logging
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import pytest
@@ -11,51 +10,20 @@ import pytest
 from devices.errors import ConfigError, FleetError
 from fleet_sim.chaostoolkit import actions, controls, probes
 from fleet_sim.chaostoolkit.leases import LEASE_S, LEASES
-from fleet_sim.live.desk import Desk
-from fleet_sim.live.faults import LiveFaults
 from fleet_sim.meter import Moment, Row
-from fleet_sim.scenario import Scenario
 from fleet_sim.watching.server import RunServer
 
 WELL: Final = {"lost": 0, "duplicated": 0, "reordered": 0, "invented": 0}
 SOON_S: Final = 10.0
 
 
-class Nobody:
-    """A hand that reaches nothing."""
-
-    ground = None
-
-    def begin(self, name: str, act: object) -> Sequence[str]:
-        del name, act
-        return ["39000001"]
-
-    def end(self, name: str) -> None:
-        pass
-
-
 @pytest.fixture
-def run(monkeypatch) -> Iterator[RunServer]:
+def run(turning: RunServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunServer]:
     """A run's server, to which DOORFLEET_RUN leads, and a run behind it that turns."""
-    desk, over = Desk(), threading.Event()
-    scenario = Scenario.model_validate({"hours": 1, "fleet": {"nuki": 2, "tedee": 2}})
-    live, began_s = LiveFaults(scenario, Nobody(), desk=desk), time.monotonic()
-
-    def turn() -> None:
-        while not over.wait(0.005):
-            live.turn(time.monotonic() - began_s)
-
-    turning = threading.Thread(target=turn)
-    turning.start()
-    try:
-        with RunServer("127.0.0.1", 0, desk) as server:
-            monkeypatch.setenv("DOORFLEET_RUN", server.url)
-            until(turns)
-            yield server
-    finally:
-        LEASES.end()
-        over.set()
-        turning.join()
+    monkeypatch.setenv("DOORFLEET_RUN", turning.url)
+    until(turns)
+    yield turning
+    LEASES.end()
 
 
 def turns() -> bool:

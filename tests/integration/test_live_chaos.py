@@ -10,7 +10,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -21,9 +21,6 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from fleet_sim.chance import stream
 from fleet_sim.live.client import LEASE_S
-from fleet_sim.live.desk import Desk
-from fleet_sim.live.faults import LiveFaults
-from fleet_sim.scenario import Scenario
 from fleet_sim.watching.server import RunServer
 
 SIM: Final = str(Path(sys.executable).parent / "doorfleet-sim")
@@ -75,39 +72,12 @@ def ask(
 # --- what the server takes, without a run ---------------------------------------------------------
 
 
-class Nobody:
-    """A hand that reaches nothing."""
-
-    ground = None
-
-    def begin(self, name: str, act: object) -> Sequence[str]:
-        del name, act
-        return ["39000001"]
-
-    def end(self, name: str) -> None:
-        pass
-
-
 @pytest.fixture
-def faults_url() -> Iterator[str]:
-    """A server with a run behind it that turns, and has no devices."""
-    desk, over = Desk(), threading.Event()
-    scenario = Scenario.model_validate({"hours": 1, "fleet": {"nuki": 2, "tedee": 2}})
-    live, began_s = LiveFaults(scenario, Nobody(), desk=desk), time.monotonic()
-
-    def turn() -> None:
-        while not over.wait(0.005):
-            live.turn(time.monotonic() - began_s)
-
-    turning = threading.Thread(target=turn)
-    turning.start()
-    try:
-        with RunServer("127.0.0.1", 0, desk) as server:
-            until(lambda: ask(f"{server.url}faults")[0] == 200, "the run turns")
-            yield f"{server.url}faults"
-    finally:
-        over.set()
-        turning.join()
+def faults_url(turning: RunServer) -> str:
+    """Where to break a run that turns, and has no devices."""
+    url = f"{turning.url}faults"
+    until(lambda: ask(url)[0] == 200, "the run turns")
+    return url
 
 
 HANG: Final = {"vendor": "nuki", "fault": "hang", "for_s": 30}
