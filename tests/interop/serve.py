@@ -50,18 +50,10 @@ class Remembering(Ledger):
         super().__init__()
         self.last: dict[str, dict[str, Value]] = {}
 
-    def truth(
-        self,
-        vendor: str,
-        truth: Truth,
-        *,
-        at_ms: float | None = None,
-        copies: int = 1,
-        stored: bool = False,
-    ) -> None:
-        """Note it."""
+    def truth(self, vendor: str, truth: Truth, **how: Any) -> None:
+        """Note it; how it was told is the ledger's business."""
         self.last.setdefault(truth.device, {})[truth.key] = truth.value
-        super().truth(vendor, truth, at_ms=at_ms, copies=copies, stored=stored)
+        super().truth(vendor, truth, **how)
 
 
 class Control:
