@@ -82,7 +82,7 @@ class BrokerAmnesia(Fault):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriptionRefused(Fault):
-    """The cell may connect and not subscribe; at the end it is put out, and may."""
+    """The cell may connect and not subscribe; at the end it may, and nobody tells it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

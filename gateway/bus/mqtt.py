@@ -262,7 +262,7 @@ class MqttSink:
 
     def _linked(self, link: Link) -> None:
         self.trouble = "" if link.up else link.reason
-        if link.up:
+        if self._session.up:  # events leave, even if we are not let hear commands
             if self._health:
                 self.health(orjson.loads(self._health))
             self._due = dict.fromkeys(self._entries())

@@ -42,7 +42,8 @@ class MqttLink:
         vendor: for error messages and the default client id.
         settings: where the broker is.
         port: the cell.
-        subscriptions: topic filters, taken at QoS 1.
+        subscriptions: topic filters, taken at QoS 1. While the broker refuses one of them the
+            cell is told that the link is not up; what the others bring is offered all the same.
         overhear: is shown every chunk before the cell is; for replies to commands. It may give
             back as many frames for the cell to have instead, when it knows more about them.
         linked: is told of the link instead of the cell, by whom there is more to say of it.

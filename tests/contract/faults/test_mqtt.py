@@ -6,9 +6,11 @@ broken under plain clients. What befalls devices' own links is in `test_wire.py`
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
+import orjson
 import pytest
 
 from fleet_sim.act import Act
@@ -17,6 +19,7 @@ from fleet_sim.broker.tcp import TcpBroker
 from fleet_sim.faults import mqtt
 from fleet_sim.faults.kind import Strikes
 from fleet_sim.ground.broker import BrokerFaults, devices_client
+from gateway.app import make_cell, parse
 from vendors.wire import mqtt311
 
 BEGINS_S: Final = 120.0
@@ -26,6 +29,12 @@ OVER_S: Final = 480.0
 BEFORE, MEANWHILE, AFTER = BEGINS_S - 1, ENDS_S - 1, OVER_S - 1
 STRUCK: Final = "ratgdo"
 TOPICS: Final = "home/garage/+/status/#"
+#: What a cell says of itself that may not subscribe.
+DEAF: Final = f"vendor: connected, but without {TOPICS} (SUBACK 0x87 not authorized)"
+COMMANDS: Final = f"doorfleet/v1/home/{STRUCK}/+/command"
+NO_COMMANDS: Final = f"sink mqtt: connected, but without {COMMANDS} (SUBACK 0x87 not authorized)"
+#: The longest wait of its backoff, and a look at itself.
+ASKS_WITHIN_S: Final = 32.0
 
 Seen = Callable[[Any, Any], bool]
 
@@ -38,6 +47,7 @@ def look(core: Broker) -> Mapping[str, Any]:
         "connected": session is not None and session.link is not None,
         "subscribed": 0 if session is None else len(session.subscriptions),
         "queued": 0 if session is None else session.queued,
+        "link": None if session is None else session.link,
     }
 
 
@@ -67,9 +77,28 @@ def cut_off_and_forgotten(life: Any, unhurt: Any) -> bool:
     return not (now["connected"] or now["subscribed"]) and not events(life) and bool(events(unhurt))
 
 
-def connected_and_deaf(life: Any, unhurt: Any) -> bool:
-    now = life.looks[MEANWHILE]
-    return now["connected"] and not now["subscribed"] and not events(life) and bool(events(unhurt))
+def deaf_until_it_is_let_hear_on_the_same_link(life: Any, unhurt: Any) -> bool:
+    now, later = life.looks[MEANWHILE], life.looks[AFTER]
+    deaf = now["connected"] and not now["subscribed"] and not events(life) and bool(events(unhurt))
+    return deaf and now["link"] is later["link"] and knows_that_it_is_deaf(life)
+
+
+def knows_that_it_is_deaf(life: Any) -> bool:
+    """The cell says so, names the filter and the code, and says when it is over."""
+    told = [
+        (change["at_s"], change["state"], change["reason"])
+        for change in life.result["health"]
+        if change["cell"] == STRUCK and BEGINS_S <= change["at_s"] <= OVER_S
+    ]
+    begun_s, state, reason = told[0]
+    healed_s, *healed = told[-1]
+    return (
+        len(told) == 2
+        and begun_s - BEGINS_S <= 2
+        and (state, reason) == ("degraded", DEAF)
+        and 0 <= healed_s - ENDS_S <= ASKS_WITHIN_S
+        and healed == ["up", ""]
+    )
 
 
 def queued_and_told_at_the_end(life: Any, unhurt: Any) -> bool:
@@ -100,7 +129,7 @@ def gone_and_back(*, knows: bool) -> Seen:
 CASES: Final[Mapping[str, Seen]] = {
     "retained_lost": nothing_retained,
     "session_lost": cut_off_and_forgotten,
-    "subscription_refused": connected_and_deaf,
+    "subscription_refused": deaf_until_it_is_let_hear_on_the_same_link,
     "slow_consumer": queued_and_told_at_the_end,
     "broker_restart": gone_and_back(knows=True),
     "broker_amnesia": gone_and_back(knows=False),
@@ -255,8 +284,7 @@ async def _subscription_is_refused(it: Street, act: Act) -> None:
         it.tell(b"closed")
         assert await it.cell.is_silent()
         it.faults.end(act)
-        assert await it.cell.next() is None  # put out, so that it asks anew
-    async with it.cell.connected():
+        assert await it.cell.is_silent()  # nobody tells it
         assert await it.cell.subscribe(TOPICS) == (1,)
         assert await it.hears(b"closed")
 
@@ -315,3 +343,87 @@ async def test_plain_clients_on_sockets_see_it_too(kind: str) -> None:
             it.tell(b"open")
             assert isinstance(await it.board.next(), mqtt311.PubAck)
             await SOCKETS[kind](it, act)
+
+
+# --- the cell on sockets --------------------------------------------------------------------------
+
+HEALTH: Final = f"doorfleet/v1/home/gateway/{STRUCK}/health"
+ITS_DEVICES: Final = devices_client(STRUCK)
+ITS_BUS: Final = f"doorfleet-home-{STRUCK}"
+
+
+def said(core: Broker, topic: str) -> Mapping[str, Any]:
+    """The last that a cell of ours published there."""
+    body = b"{}"
+    for message in core.retained.find(topic):
+        body = bytes(message.payload)
+    document: Mapping[str, Any] = orjson.loads(body)
+    return document
+
+
+@contextlib.asynccontextmanager
+async def cell_refused(folder: Path, client: str) -> AsyncIterator[TcpBroker]:
+    """A broker that lets this one client of a cell subscribe to nothing, and the cell."""
+    async with TcpBroker() as broker, asyncio.TaskGroup() as tasks:
+        broker.core.unauthorized.add(client)
+        link = {
+            "url": f"mqtt://127.0.0.1:{broker.port}",
+            "backoff_base_ms": 10,
+            "backoff_max_ms": 200,
+        }
+        config = parse(
+            {
+                "site": "home",
+                "state_dir": str(folder),
+                "bus": [{"kind": "mqtt", **link}],
+                "cells": [{"vendor": STRUCK, "settings": link}],
+            }
+        )
+        running = tasks.create_task(make_cell(config, config.cells[0]).run())
+        yield broker
+        running.cancel()
+
+
+@pytest.mark.parametrize(
+    ("client", "trouble"),
+    [
+        pytest.param(ITS_DEVICES, DEAF, id="its devices"),
+        pytest.param(ITS_BUS, NO_COMMANDS, id="commands"),
+    ],
+)
+async def test_a_cell_on_sockets_says_what_it_is_not_let_hear(
+    tmp_path: Path, eventually: Callable[..., Awaitable[None]], client: str, trouble: str
+) -> None:
+    """Refused from its start, and let in while it is connected; what it hears it tells."""
+    async with cell_refused(tmp_path, client) as broker:
+        core = broker.core
+        await eventually(lambda: said(core, HEALTH).get("reason") == trouble)
+        state, link = said(core, HEALTH)["state"], core.sessions[client].link
+        board = Client("board", broker.port)
+        async with board.connected():
+            topic = "home/garage/d/status/door"
+            board.say(mqtt311.Publish(topic, b"open", qos=1, retain=True, packet_id=7))
+            await board.next()
+
+        core.unauthorized.clear()
+
+        await eventually(lambda: said(core, HEALTH)["state"] == "up")
+        await eventually(lambda: said(core, f"doorfleet/v1/home/{STRUCK}/d/state").get("axes"))
+        assert state == "degraded"
+        assert core.sessions[client].link is link
+
+
+async def test_a_cell_that_may_not_hear_commands_takes_back_its_will_all_the_same(
+    tmp_path: Path, eventually: Callable[..., Awaitable[None]]
+) -> None:
+    """It is back before it has looked at itself, so that its health is no other than before."""
+    async with cell_refused(tmp_path, ITS_BUS) as broker:
+        core = broker.core
+        await eventually(lambda: said(core, HEALTH).get("reason") == NO_COMMANDS)
+
+        core.disconnect(asyncio.get_running_loop().time(), ITS_BUS)
+        broker.kick()
+        will = said(core, HEALTH)["state"]
+
+        await eventually(lambda: said(core, HEALTH).get("reason") == NO_COMMANDS)
+        assert will == "down"

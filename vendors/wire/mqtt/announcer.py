@@ -9,7 +9,7 @@ from vendors.wire.mqtt.settings import MqttSettings
 
 
 class Link(NamedTuple):
-    """Whether the broker can be spoken to, and why, in words for people.
+    """Whether the broker lets us speak and hear all we asked for, and why, in words for people.
 
     `session_present`: the broker had kept our session, with what it holds for us.
     """
@@ -38,18 +38,27 @@ class Announcer:
         self._told = ""
         self._logged = False
         self._refusal_logged = False
-        self._refused: list[str] = []
+        self._deaf = ""
+        self._lowered: list[str] = []
 
-    def up(self, refused: list[str], *, session_present: bool) -> None:
-        """The link is up, perhaps without some of the subscriptions."""
-        text = f"connected, but without {'; '.join(refused)}" if refused else "connected"
-        if refused and refused != self._refused:
-            self._log.error("mqtt.subscription_refused", filters=refused)
-        self._refused = refused
-        self._told = ""
+    def up(self, lowered: list[str], *, session_present: bool) -> None:
+        """The link is up, perhaps with some subscriptions at a lower quality than asked for."""
+        text = f"connected, QoS 0 only: {', '.join(lowered)}" if lowered else "connected"
+        if lowered and lowered != self._lowered:
+            self._log.warning("mqtt.qos_lowered", filters=lowered)
+        self._lowered = lowered
+        self._told = self._deaf = ""
         self._logged = self._refusal_logged = False
         self._log.info("mqtt.link_up", session_present=session_present)
         self._say(Link(up=True, reason=text, session_present=session_present))
+
+    def deaf(self, denials: list[str], *, session_present: bool) -> None:
+        """There is a link, and the broker refused some of our subscriptions, for now or still."""
+        text = f"connected, but without {', '.join(denials)}"
+        if text != self._deaf:
+            self._deaf = text
+            self._log.error("mqtt.subscription_refused", reason=text)
+        self._say_new(Link(up=False, reason=text, session_present=session_present))
 
     def down(self, error: Exception | None) -> None:
         """The link went, or an attempt failed: one of many, perhaps."""
@@ -60,9 +69,12 @@ class Announcer:
         if not self._refusal_logged and reason.is_permanent(error):
             self._refusal_logged = True
             self._log.error("mqtt.refused", reason=text)
-        if text != self._told:
-            self._told = text
-            self._say(Link(up=False, reason=text, session_present=False))
+        self._say_new(Link(up=False, reason=text, session_present=False))
+
+    def _say_new(self, link: Link) -> None:
+        if link.reason != self._told:
+            self._told = link.reason
+            self._say(link)
 
     def _say(self, link: Link) -> None:
         if self._on_link is not None:

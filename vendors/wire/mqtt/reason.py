@@ -5,7 +5,13 @@ import ssl
 from pathlib import Path
 from typing import Final
 
-from mqtt5 import ConnAckPacket, ConnAckReasonCode, DisconnectPacket, DisconnectReasonCode
+from mqtt5 import (
+    ConnAckPacket,
+    ConnAckReasonCode,
+    DisconnectPacket,
+    DisconnectReasonCode,
+    SubAckReasonCode,
+)
 
 from vendors.wire.mqtt.framing import LinkError
 from vendors.wire.mqtt.settings import MqttSettings
@@ -57,7 +63,14 @@ def dismissal(packet: DisconnectPacket) -> LinkError:
     )
 
 
-def _words(code: ConnAckReasonCode | DisconnectReasonCode, added: str | None) -> str:
+def denial(pattern: str, code: SubAckReasonCode, added: str | None) -> str:
+    """`door/# (SUBACK 0x87 not authorized)`, and what the broker adds to it."""
+    return f"{pattern} (SUBACK {_words(code, added)})"
+
+
+def _words(
+    code: ConnAckReasonCode | DisconnectReasonCode | SubAckReasonCode, added: str | None
+) -> str:
     text = f"0x{code.value:02x} {code.name.lower().replace('_', ' ')}"
     return f"{text} ({added})" if added else text
 

@@ -7,6 +7,8 @@ What it promises:
   went, the broker sends again; an `ack` from before the loss is ignored.
 - A frame that we publish with `resend` reaches the broker at least once, in order; one
   without it leaves at most once.
+- A link is told to be up when the broker granted every subscription. What it refused it is asked
+  for again on the same link, with growing patience; meanwhile all else goes both ways.
 - Whatever bytes a peer sends, the worst they do is end the link: DISCONNECT with the reason,
   then a backoff that grows until a link has lasted `_STABLE_S`. A frame that our codec cannot
   read is redelivered on each new link, so it holds this session at the longest backoff, and
@@ -32,8 +34,6 @@ from mqtt5 import (
     PublishPacket,
     QoS,
     SubAckPacket,
-    SubAckReasonCode,
-    SubscribePacket,
     TopicFilter,
     Will,
 )
@@ -46,22 +46,17 @@ from vendors.wire.mqtt.framing import LinkError, PeerError
 from vendors.wire.mqtt.opener import Opener, tcp_opener
 from vendors.wire.mqtt.sender import Sender, give_up
 from vendors.wire.mqtt.settings import MqttSettings
+from vendors.wire.mqtt.subscriber import Subscriber
 
 # A link that lasted this long was a good one: the next loss starts the backoff anew. A
 # poisonous frame arrives within moments of the SUBACK, so it does not reach this.
 _STABLE_S: Final = 5.0
-# AWS IoT Core takes 8 filters per SUBSCRIBE. Source: AWS IoT Core endpoints and quotas,
-# "Subscriptions per subscribe request".
-_FILTERS_PER_SUBSCRIBE: Final = 8
 # How long a polite goodbye may hold up the end of the process.
 _GOODBYE_S: Final = 1.5
 _NO_QOS_1: Final = PeerError(
     DisconnectReasonCode.IMPLEMENTATION_SPECIFIC_ERROR,
     "the broker offers QoS 0 only",
     permanent=True,
-)
-_FOREIGN_SUBACK: Final = PeerError(
-    DisconnectReasonCode.PROTOCOL_ERROR, "SUBACK does not answer our SUBSCRIBE"
 )
 
 log = structlog.get_logger()
@@ -79,10 +74,16 @@ class Session:
         will: what the broker says when we vanish. A polite end does not raise it.
         birth: published first on every connection, at QoS 1.
         on_publish: all frames of one read chunk in one call, with the connection's generation.
-        on_link: called when the link comes up, and for each new reason that it is down.
+        on_link: called when the link comes up, and for each new reason that it is not: that there
+            is none, or (then the session's own `up` is true) that it lacks a subscription.
         clean_start: have the broker forget our session on every connection: what it would have
             kept for us while we were away is not wanted late.
         opener: makes the transport; absent, a TCP or TLS connection as `settings` say.
+
+    Attributes:
+        up: there is a connection, so that what is published leaves; on how much of what we
+            subscribe to is heard it says nothing.
+        generation: how many connections there were.
     """
 
     def __init__(  # noqa: PLR0913 -- one argument per independent wish, all by name
@@ -104,7 +105,6 @@ class Session:
         self._settings = settings
         self._client_id = client_id
         self._rng = rng
-        self._subscriptions = [_at_most_qos_1(wish) for wish in subscriptions]
         self._will = will
         self._birth = tuple(birth)
         self._on_publish = on_publish
@@ -113,14 +113,13 @@ class Session:
         self._backoff = Backoff(settings.backoff_base_ms, settings.backoff_max_ms)
         bound_log = log.bind(client_id=client_id, broker=settings.where)
         self._sender = Sender(settings.inflight_max, bound_log)
+        self._subscriber = Subscriber(settings, subscriptions, self._sender.packet_id, rng)
         self._announcer = Announcer(settings, on_link, bound_log)
         # Not wrapped: a call more per frame, for nothing.
         self.publish = self._sender.publish
         self.on_window = self._sender.on_window
         self._connection: Connection | None = None
         self._connack: ConnAckPacket | None = None
-        self._subscribing: dict[int, list[TopicFilter]] = {}
-        self._refused: list[str] = []
         self._up_since_s = 0.0
         self._lasted_s = 0.0
         self._stop: asyncio.Future[DisconnectReasonCode] | None = None
@@ -263,28 +262,18 @@ class Session:
         self.generation += 1
         keepalive_s = packet.server_keep_alive
         connection.keep_alive(self._settings.keepalive_s if keepalive_s is None else keepalive_s)
-        self._refused = []
-        self._subscribing = {}
-        for start in range(0, len(self._subscriptions), _FILTERS_PER_SUBSCRIBE):
-            wishes = self._subscriptions[start : start + _FILTERS_PER_SUBSCRIBE]
-            packet_id = self._sender.packet_id()
-            self._subscribing[packet_id] = wishes
-            connection.send(SubscribePacket(packet_id, wishes).write())
-        if not self._subscribing:
+        if not self._subscriber.link_up(connection):
             self._come_up(connection)
 
     def subscribed(self, connection: Connection, packet: SubAckPacket) -> None:
-        """SUBACK: the last one makes the link up."""
-        wishes = self._subscribing.pop(packet.packet_id, [])
-        if not wishes or len(wishes) != len(packet.reason_codes):
-            connection.fail(_FOREIGN_SUBACK)
+        """SUBACK: the last one tells whether we hear all that we asked for."""
+        if connection.over:  # it came in one chunk with what ended the link
             return
-        for wish, code in zip(wishes, packet.reason_codes, strict=True):
-            if code.value > SubAckReasonCode.GRANTED_QOS_EXACTLY_ONCE.value:
-                self._refused.append(f"{wish.pattern}: {code.name.lower().replace('_', ' ')}")
-            elif code.value < wish.max_qos.value:
-                self._refused.append(f"{wish.pattern}: QoS 0 only")
-        if not self._subscribing:
+        if not self._subscriber.answered(connection, packet):
+            return
+        if self.up:
+            self._announce()
+        else:
             self._come_up(connection)
 
     def received(self, connection: Connection, packets: list[PublishPacket]) -> None:
@@ -307,6 +296,7 @@ class Session:
         if self.up:
             self._lasted_s = asyncio.get_running_loop().time() - self._up_since_s
         self.up = False
+        self._subscriber.link_lost()
         gone = self._sender.link_lost()
         self._announcer.down(connection.error)
         give_up(gone)
@@ -317,19 +307,17 @@ class Session:
         self._up_since_s = asyncio.get_running_loop().time()
         connection.ready.set_result(None)
         self._sender.link_up(connection, self.generation, self._connack, self._birth)
-        self._announcer.up(self._refused, session_present=self._connack.session_present)
+        self._announce()
         self._sender.tell_room()
+
+    def _announce(self) -> None:
+        assert self._connack is not None
+        session_present = self._connack.session_present
+        if denials := self._subscriber.denials:
+            self._announcer.deaf(denials, session_present=session_present)
+        else:
+            self._announcer.up(self._subscriber.lowered, session_present=session_present)
 
 
 async def _first(*futures: asyncio.Future[Any]) -> None:
     await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
-
-
-def _at_most_qos_1(wish: TopicFilter) -> TopicFilter:
-    return TopicFilter(
-        wish.pattern,
-        max_qos=wish.max_qos if wish.max_qos == QoS.AT_MOST_ONCE else QoS.AT_LEAST_ONCE,
-        no_local=wish.no_local,
-        retain_as_published=wish.retain_as_published,
-        retain_handling=wish.retain_handling,
-    )

@@ -77,6 +77,10 @@ class Peer:
     def say(self, *packets: Any) -> None:
         self.protocol.data_received(b"".join(packet.write() for packet in packets))
 
+    def answer(self, *codes: SubAckReasonCode) -> None:
+        """To the last SUBSCRIBE."""
+        self.say(SubAckPacket(self.of(SubscribePacket)[-1].packet_id, list(codes)))
+
     def drop(self, error: Exception | None = None) -> None:
         self.ended = True
         self.protocol.connection_lost(error)
@@ -179,6 +183,11 @@ def frame(packet_id: int, *, topic: str = "t", payload: bytes = b"x") -> Publish
 
 
 WISH = (TopicFilter("door/#"),)
+GRANTED = SubAckReasonCode.GRANTED_QOS_AT_LEAST_ONCE
+REFUSED = SubAckReasonCode.NOT_AUTHORIZED
+DEAF = "connected, but without door/# (SUBACK 0x87 not authorized)"
+#: Whoever looks at a state does not want it to be over in a moment.
+PATIENT = SETTINGS.model_copy(update={"backoff_base_ms": 60_000, "backoff_max_ms": 600_000})
 
 
 # --- connecting ---
@@ -228,13 +237,161 @@ async def test_many_subscriptions_go_in_portions_that_every_broker_takes(start):
     assert [len(p.topic_filters) for p in rig.peer.of(SubscribePacket)] == [8, 8, 4]
 
 
-async def test_a_refused_subscription_is_told_and_the_link_is_up(start, logs):
-    rig = Rig(suback=(SubAckReasonCode.NOT_AUTHORIZED,))
+async def test_a_link_that_hears_not_all_it_asked_for_is_not_up(start, logs):
+    rig = Rig(suback=(GRANTED, REFUSED))
+
+    await start(PATIENT, rig=rig, subscriptions=(TopicFilter("bell/#"), *WISH))
+
+    assert rig.links == [Link(up=False, reason=DEAF, session_present=False)]
+    assert [e["event"] for e in logs] == ["mqtt.subscription_refused"]
+    assert logs[0]["reason"] == DEAF
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (SubAckReasonCode.UNSPECIFIED_ERROR, "0x80 unspecified error"),
+        (SubAckReasonCode.QUOTA_EXCEEDED, "0x97 quota exceeded"),
+        (
+            SubAckReasonCode.WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED,
+            "0xa2 wildcard subscriptions not supported",
+        ),
+    ],
+)
+async def test_a_refused_subscription_is_told_in_the_standards_words(start, code, words):
+    rig = Rig(suback=(code,))
+
+    await start(PATIENT, rig=rig, subscriptions=WISH)
+
+    assert rig.links[-1].reason == f"connected, but without door/# (SUBACK {words})"
+
+
+async def test_what_the_broker_adds_to_a_refused_subscription_is_told_too(start):
+    rig = await start(PATIENT, await_up=False, rig=Rig(greet=False), subscriptions=WISH)
+    await turn()
+    rig.peer.say(ConnAckPacket())
+    await turn()
+    (asked,) = rig.peer.of(SubscribePacket)
+
+    rig.peer.say(SubAckPacket(asked.packet_id, [REFUSED], reason_str="see your contract"))
+
+    assert rig.links[-1].reason.endswith("door/# (SUBACK 0x87 not authorized (see your contract))")
+
+
+async def test_only_what_was_refused_is_asked_for_again_on_the_same_link(start, eventually, logs):
+    rig = Rig(suback=(GRANTED, REFUSED))
+    await start(rig=rig, subscriptions=(TopicFilter("bell/#"), *WISH))
+
+    for asked in range(2, 5):
+        await eventually(lambda n=asked: len(rig.peer.of(SubscribePacket)) == n)
+        rig.peer.answer(REFUSED)
+    await eventually(lambda: len(rig.peer.of(SubscribePacket)) == 5)
+    rig.peer.answer(GRANTED)
+    await asyncio.sleep(0.02)  # ten of the longest waits: nothing more is asked
+
+    first, *again = [[f.pattern for f in p.topic_filters] for p in rig.peer.of(SubscribePacket)]
+    assert (first, again) == (["bell/#", "door/#"], [["door/#"]] * 4)
+    assert rig.links == [
+        Link(up=False, reason=DEAF, session_present=False),
+        Link(up=True, reason="connected", session_present=False),
+    ]
+    assert (len(rig.peers), rig.session.generation) == (1, 1)
+    assert [e["event"] for e in logs] == ["mqtt.subscription_refused", "mqtt.link_up"]
+
+
+async def test_a_lasting_refusal_is_met_with_growing_patience(start, eventually):
+    rig = Rig(suback=(REFUSED,))
+    slow = SETTINGS.model_copy(update={"backoff_base_ms": 5, "backoff_max_ms": 60_000})
+    await start(slow, rig=rig, subscriptions=WISH)
+
+    loop = asyncio.get_running_loop()
+    until_s = loop.time() + 0.5
+    asked = 1
+    while loop.time() < until_s:
+        await asyncio.sleep(0.002)
+        if len(rig.peer.of(SubscribePacket)) > asked:
+            asked += 1
+            rig.peer.answer(REFUSED)
+
+    # Unchecked, half a second would hold some two hundred at 2.5 ms each.
+    assert 2 < asked < 20
+
+
+async def test_a_link_that_does_not_hear_all_still_speaks_and_hears_the_rest(start):
+    rig = await start(PATIENT, rig=Rig(suback=(REFUSED,)), subscriptions=WISH)
+
+    taken = rig.session.publish("lock/open", b"", qos=1, resend=False)
+    rig.peer.say(frame(1))
+    await turn()
+
+    assert taken
+    assert [p.topic for p in rig.peer.of(PublishPacket)] == ["lock/open"]
+    assert [p.topic for packets, _ in rig.heard for p in packets] == ["t"]
+
+
+async def test_one_of_two_that_is_granted_later_is_told(start, eventually):
+    rig = Rig(suback=(REFUSED, REFUSED))
+    await start(rig=rig, subscriptions=(TopicFilter("bell/#"), *WISH))
+
+    await eventually(lambda: len(rig.peer.of(SubscribePacket)) == 2)
+    rig.peer.answer(GRANTED, REFUSED)
+
+    assert rig.links[-1] == Link(up=False, reason=DEAF, session_present=False)
+    await eventually(lambda: len(rig.peer.of(SubscribePacket)) == 3)
+    assert [f.pattern for f in rig.peer.of(SubscribePacket)[-1].topic_filters] == ["door/#"]
+
+
+async def test_a_link_that_went_is_not_asked_again_and_the_next_one_asks_for_all(start, eventually):
+    rig = Rig(suback=(REFUSED, REFUSED))
+    await start(rig=rig, subscriptions=(TopicFilter("bell/#"), *WISH))
+    first = rig.peer
+    await eventually(lambda: len(first.of(SubscribePacket)) == 2)
+    rig.suback = (GRANTED, GRANTED)
+
+    first.answer(GRANTED, REFUSED)
+    first.drop()
+    await eventually(lambda: rig.links[-1].up)
+    await asyncio.sleep(0.02)  # ten of the longest waits
+
+    assert len(first.of(SubscribePacket)) == 2
+    (asked,) = rig.peer.of(SubscribePacket)
+    assert [f.pattern for f in asked.topic_filters] == ["bell/#", "door/#"]
+
+
+async def test_a_broker_that_leaves_the_second_question_unanswered_is_given_up(start, eventually):
+    rig = await start(rig=Rig(suback=(REFUSED,)), subscriptions=WISH)
+    first = rig.peer
+
+    await eventually(lambda: len(rig.peers) == 2)
+
+    assert first.ended
+    assert rig.links[1].reason == "no SUBACK from broker.example:1883 within 1 s"
+
+
+async def test_a_lower_quality_than_asked_for_is_no_refusal(start, logs):
+    rig = Rig(suback=(SubAckReasonCode.GRANTED_QOS_AT_MOST_ONCE,))
 
     await start(rig=rig, subscriptions=WISH)
+    await turn()
 
-    assert rig.links[-1].reason == "connected, but without door/#: not authorized"
-    assert [e["event"] for e in logs] == ["mqtt.subscription_refused", "mqtt.link_up"]
+    assert rig.links == [
+        Link(up=True, reason="connected, QoS 0 only: door/#", session_present=False)
+    ]
+    assert [e["event"] for e in logs] == ["mqtt.qos_lowered", "mqtt.link_up"]
+    assert len(rig.peer.of(SubscribePacket)) == 1
+
+
+async def test_a_suback_after_the_end_of_the_link_brings_nothing_up(start, eventually):
+    rig = await start(PATIENT, await_up=False, rig=Rig(greet=False), subscriptions=WISH)
+    await turn()
+    rig.peer.say(ConnAckPacket())
+    await turn()
+    (asked,) = rig.peer.of(SubscribePacket)
+
+    rig.peer.say(SubAckPacket(99, [GRANTED]), SubAckPacket(asked.packet_id, [GRANTED]))
+
+    assert not rig.session.up
+    assert [link.up for link in rig.links] == [False]
 
 
 @pytest.mark.parametrize(
