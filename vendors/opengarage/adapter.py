@@ -33,7 +33,9 @@ _SERVER_FAULT: Final = 500
 
 # A device that is asked every second and misses three answers in a row is not there.
 _MISSES_MAX: Final = 3
-# It says everything every 16 s over MQTT; three of these lost in a row are no chance.
+# It says everything every 16 s over MQTT, or two looks later; three of these lost in a row are no
+# chance.
+_TELLS_EVERY_MS: Final = 20_000
 _SILENCE_MS: Final = 50_000
 _WATCH_S: Final = 5.0
 # A board that serves one connection at a time, in its own house: never more at once, and asked
@@ -44,6 +46,11 @@ _LIMITS: Final = HostLimits(attempts_max=1, concurrency_max=1, open_ms_max=5_000
 def decoder(settings: OpenGarageSettings) -> Decode:
     """The decoder of a cell with these settings."""
     return codec.decoder(settings)
+
+
+def _loop_ms() -> int:
+    """The time that nobody sets, for durations."""
+    return round(asyncio.get_running_loop().time() * 1_000)
 
 
 def connect(settings: OpenGarageSettings, port: Port) -> Adapter:
@@ -61,7 +68,7 @@ class _HttpOpener:
         self, settings: OpenGarageSettings, opener: OpenerSettings, port: Port, told: "Told"
     ) -> None:
         assert opener.url is not None
-        self.door = Guard(opener, port)
+        self.door = Guard(opener, port, settings.poll_ms + settings.timeout_ms)
         self.misses = 0
         self._settings = settings
         self._opener = opener
@@ -79,8 +86,8 @@ class _HttpOpener:
         if reply.status != _OK:
             raise NoReplyError(f"answered with HTTP status {reply.status}")
         device, mark = self.door.device, ""
-        if (said := codec.glance(reply.body, self._opener.sensor)) is not None:
-            mark = self.door.seen(said.door, self._port.now_ms(), said.secv)
+        if (said := codec.glance(reply.body, self._opener)) is not None:
+            mark = self.door.seen(said.door, _loop_ms(), said.secv)
         return {device: [Frame(f"http/{device}/jc{mark}", reply.body, asked_ms)]}
 
     def _answered(self, failure: str | None) -> None:
@@ -92,7 +99,7 @@ class _HttpOpener:
 
     async def send(self, command: Command) -> None:
         """Press once; the answer says that the key was right, and nothing of the door."""
-        move = self.door.permit(command)
+        move = self.door.permit(command, _loop_ms())
         if move is None:
             return
         try:
@@ -105,7 +112,7 @@ class _HttpOpener:
         if key is None:
             raise RefusedError(Reason.NOT_AUTHORIZED)
         left_ms = command.deadline_ms - self._port.now_ms()
-        self.door.pressed(move)
+        self.door.pressed(move, _loop_ms())
         try:
             reply = await self.host.request(
                 "GET",
@@ -214,13 +221,13 @@ class MqttOpeners:
         self._doors: dict[str, Guard] = {}
         self._by_source: dict[str, tuple[Guard, str]] = {}
         for opener in settings.openers:
-            door = self._doors[opener.device] = Guard(opener, port)
+            door = self._doors[opener.device] = Guard(opener, port, _TELLS_EVERY_MS)
             for source, what in codec.source_names(opener).items():
                 self._by_source[source] = (door, what)
             self._by_source[f"{opener.topic}/OUT/NOTIFY"] = (door, "NOTIFY")
-        self._heard_ms = dict.fromkeys(self._doors, port.now_ms())
-        # Until it had the time to come, a document is awaited: the words are sent before it.
-        self._document_ms = dict(self._heard_ms)
+        #: When each was last heard, and when its last document came, by the loop's clock.
+        self._heard_ms: dict[str, int] = {}
+        self._document_ms: dict[str, int] = {}
         self._link = MqttLink(
             codec.VENDOR,
             settings.broker,
@@ -231,6 +238,9 @@ class MqttOpeners:
 
     async def run(self) -> None:
         """Listen until cancelled."""
+        self._heard_ms = dict.fromkeys(self._doors, _loop_ms())
+        # Until it had the time to come, a document is awaited: the words are sent before it.
+        self._document_ms = dict(self._heard_ms)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._link.run())
             group.create_task(self._watch())
@@ -246,10 +256,10 @@ class MqttOpeners:
         door = self._doors.get(command.device)
         if door is None:
             raise RefusedError(Reason.UNKNOWN_DEVICE)
-        move = door.permit(command)
+        move = door.permit(command, _loop_ms())
         if move is None:
             return
-        door.pressed(move)
+        door.pressed(move, _loop_ms())
         topic = f"{door.opener.topic}/IN/STATE"
         try:
             await self._link.command(topic, move.word.encode(), command.deadline_ms)
@@ -265,11 +275,11 @@ class MqttOpeners:
         door, what = self._by_source.get(frame.source, (None, ""))
         if door is None or what == "STATUS":
             return frame
-        device, now_ms = door.device, frame.received_at_ms
+        device, now_ms = door.device, _loop_ms()
         if not frame.retained:
             self._heard_ms[device] = now_ms
         if what == "json":
-            said = codec.glance(frame.payload, door.opener.sensor)
+            said = codec.glance(frame.payload, door.opener)
             if said is None:
                 return frame
             self._document_ms[device] = now_ms
@@ -290,10 +300,12 @@ class MqttOpeners:
         told: set[str] = set()
         while True:
             await asyncio.sleep(_WATCH_S)
-            now_ms = self._port.now_ms()
+            now_ms = _loop_ms()
             for device, heard_ms in self._heard_ms.items():
                 if now_ms - heard_ms < _SILENCE_MS:
                     told.discard(device)
                 elif device not in told:
                     told.add(device)
-                    self._port.offer([Frame(f"mqtt/{device}/silent", b"", now_ms)], None)
+                    self._port.offer(
+                        [Frame(f"mqtt/{device}/silent", b"", self._port.now_ms())], None
+                    )

@@ -29,6 +29,9 @@ Row = tuple[str, Value, str | None]
 #: Added to a source by the adapter: the door was elsewhere so lately that a ceiling sensor's
 #: `closed` is not to be believed yet.
 SETTLING: Final = "/settling"
+#: Likewise: it was not seen for so long that it may have been open meanwhile. Nobody knows then
+#: where it is, so such a `closed` says nothing of its place.
+UNSURE: Final = "/unsure"
 #: Likewise: it says what another frame has just said better. Such a source is not modelled.
 REDUNDANT: Final = "/redundant"
 
@@ -37,7 +40,7 @@ _BODY_MAX: Final = 4_096
 _WORD_MAX: Final = 40
 # The firmware's own limits: beyond them it looks no further, and says what it said before.
 _DISTANCES: Final = range(1, 501)
-_CLOSED: Final = 0
+CLOSED: Final = 0
 _UNKNOWN: Final = 5
 #: Before its name an opener writes numbers only, and behind its MAC address too, so the first
 #: `name` and the last `mac` are its own, whatever a person wrote in between.
@@ -69,9 +72,9 @@ DOOR: Final[Mapping[int, tuple[Row, ...]]] = {
 }
 #: `door` of one that only looks at it: what it cannot see, it has no sensor for.
 SEEN: Final[Mapping[Sensor, Mapping[int, Position]]] = {
-    Sensor.CEILING: {_CLOSED: Position.FULLY_CLOSED, 1: Position.FULLY_OPENED},
-    Sensor.SIDE: {_CLOSED: Position.FULLY_CLOSED, 1: Position.NOT_FULLY_CLOSED},
-    Sensor.SWITCH: {_CLOSED: Position.FULLY_CLOSED, 1: Position.NOT_FULLY_CLOSED},
+    Sensor.CEILING: {CLOSED: Position.FULLY_CLOSED, 1: Position.FULLY_OPENED},
+    Sensor.SIDE: {CLOSED: Position.FULLY_CLOSED, 1: Position.NOT_FULLY_CLOSED},
+    Sensor.SWITCH: {CLOSED: Position.FULLY_CLOSED, 1: Position.NOT_FULLY_CLOSED},
 }
 _UNSEEN: Final[tuple[Row, ...]] = (
     ("main_state", None, NO_SENSOR),
@@ -83,7 +86,7 @@ FLAGS: Final[Mapping[str, tuple[str, Mapping[int, Value]]]] = {
     "obstruct": ("obstruction", {0: Obstruction.CLEAR, 1: Obstruction.BLOCKED_BY_SENSOR}),
 }
 #: `OUT/STATE`, sent of a door at rest only; it does not say whether the motor is heard.
-STATE: Final[Mapping[bytes, int]] = {b"CLOSED": _CLOSED, b"OPEN": 1, b"STOPPED": 2}
+STATE: Final[Mapping[bytes, int]] = {b"CLOSED": CLOSED, b"OPEN": 1, b"STOPPED": 2}
 #: How the text of `OUT/NOTIFY` ends when the door was open a look ago.
 JUST_CLOSED: Final = b" just CLOSED!"
 STATUS: Final[Mapping[bytes, Reachability]] = {
@@ -93,7 +96,10 @@ STATUS: Final[Mapping[bytes, Reachability]] = {
 
 
 class Said(NamedTuple):
-    """What the adapter must know of a document: see `glance`. `door` None: not to be believed."""
+    """What the adapter must know of a document: see `glance`.
+
+    `door` None: it is not to be believed, or says nothing of the door.
+    """
 
     secv: int
     door: int | None
@@ -105,7 +111,7 @@ class _Source:
 
     opener: OpenerSettings
     what: str
-    settling: bool = False
+    mark: str = ""
 
 
 def decoder(settings: OpenGarageSettings) -> Decode:
@@ -113,8 +119,8 @@ def decoder(settings: OpenGarageSettings) -> Decode:
     sources: dict[str, _Source] = {}
     for opener in settings.openers:
         for at, what in source_names(opener).items():
-            sources[at] = _Source(opener, what)
-            sources[at + SETTLING] = _Source(opener, what, settling=True)
+            for mark in ("", SETTLING, UNSURE):
+                sources[at + mark] = _Source(opener, what, mark)
 
     def decode(frame: Frame) -> Sequence[Fact]:
         """Read one frame; a source we do not model yields nothing.
@@ -190,14 +196,23 @@ def document(payload: bytes) -> Mapping[str, Any]:
     return fields
 
 
-def glance(payload: bytes, sensor: Sensor) -> Said | None:
-    """What the adapter remembers of a document between frames; None if it is none."""
+def glance(payload: bytes, opener: OpenerSettings) -> Said | None:
+    """What the adapter remembers of a document between frames; None if it is none of its own."""
     try:
         fields = document(payload)
-        door = _number(fields, "door") if _disbelief(fields, sensor) is None else None
-        return Said(_number(fields, "secv") or 0, door)
+        secv, door = _number(fields, "secv") or 0, _number(fields, "door")
+        believed = _disbelief(fields, opener.sensor) is None
     except DecodeError:
         return None
+    if _of_another(fields, opener):
+        return None
+    places = DOOR.keys() - {_UNKNOWN} if secv else SEEN[opener.sensor].keys()
+    return Said(secv, door if believed and door in places else None)
+
+
+def _of_another(fields: Mapping[str, Any], opener: OpenerSettings) -> bool:
+    """Whether another opener answers at this one's address."""
+    return opener.mac is not None and fields["mac"].upper() != opener.mac.upper()
 
 
 def _is_number(value: object) -> bool:
@@ -234,8 +249,7 @@ def _disbelief(fields: Mapping[str, Any], sensor: Sensor) -> str | None:
 
 def _document(source: _Source, payload: bytes) -> list[Row]:
     fields = document(payload)
-    mac = source.opener.mac
-    if mac is not None and fields["mac"].upper() != mac.upper():
+    if _of_another(fields, source.opener):
         return [
             *_door(None, None, None, "other_device"),
             ("reachability", Reachability.OFFLINE, None),
@@ -269,7 +283,12 @@ def _heard(door: int | None, why: str | None) -> tuple[Row, ...]:
 
 
 def _looked_at(source: _Source, door: int | None, why: str | None) -> tuple[Row, ...]:
-    """Without Security+ it is the sensor's word alone, and the sensor sees one place only."""
+    """Without Security+ it is the sensor's word alone."""
+    return (*_place(source, door, why), *_UNSEEN)
+
+
+def _place(source: _Source, door: int | None, why: str | None) -> tuple[Row, ...]:
+    """The sensor sees one place only."""
     position: Position | None = None
     if why is None:
         assert door is not None
@@ -277,9 +296,11 @@ def _looked_at(source: _Source, door: int | None, why: str | None) -> tuple[Row,
         if position is None:
             # 2 to 4 need an ear; 5 is a board that has not looked yet.
             why = {_UNKNOWN: "boot"}.get(door, "contradictory" if door in DOOR else _unmapped(door))
-        elif door == _CLOSED and source.settling and source.opener.sensor is Sensor.CEILING:
+        elif door == CLOSED and source.mark and source.opener.sensor is Sensor.CEILING:
+            if source.mark == UNSURE:
+                return ()
             position = Position.PARTIALLY_OPENED
-    return (("position", position, why), *_UNSEEN)
+    return (("position", position, why),)
 
 
 def _reached(rows: Sequence[Row]) -> Sequence[Row]:
@@ -301,7 +322,7 @@ def _word(source: _Source, payload: bytes) -> Sequence[Row]:
     if door is None:
         return (("position", None, _unmapped(_text("STATE", payload))),) if payload else ()
     if door in SEEN[source.opener.sensor]:
-        return _looked_at(source, door, None)[:1]
+        return _place(source, door, None)
     return (("position", Position.PARTIALLY_OPENED, None),)
 
 

@@ -5,6 +5,11 @@ dropped unless that says closed, `close` unless it says open, and what is let th
 after an alarm of 5.5 or 10.5 s. A second press while the door is on its way stops or turns it,
 and no sensor tells that it is. So after a press of ours we press no more until the door was seen
 at its end, or has had the time to get there.
+
+A ceiling sensor says closed of every door that is not open, so its word is worth what was seen
+before it. Shut is what was said to be so for as long as the door takes to shut, and without a gap
+in which it could have been open unseen. All times but a command's own are of a clock that nobody
+sets (the loop's): what is measured here are durations.
 Source: OpenGarage-Firmware bebb181, OpenGarage/main.cpp `performDoorAction`, `process_alarm`.
 """
 
@@ -18,7 +23,7 @@ from devices.reading import Value
 from devices.twin import Twin
 from vendors.api import Port
 from vendors.opengarage import codec
-from vendors.opengarage.settings import OpenerSettings
+from vendors.opengarage.settings import OpenerSettings, Sensor
 
 
 class Move(NamedTuple):
@@ -37,18 +42,30 @@ MOVES: Final[Mapping[str, Move]] = {
 _ALARM_MS: Final = 10_500
 _LOOKS_MS: Final = 4_000
 _SECURITY_PLUS_2: Final = 2
-_LONG_AGO_MS: Final = 0
+# In less than this no door that rested shut comes up to the ceiling and leaves it again: quick
+# ones need 10 s for the way up alone (see `door`), and what an opener says may be 2 s old.
+_OPENS_MS: Final = 8_000
 
 
 class Guard:
-    """What must be remembered of a door, lest it be believed shut too early or pressed twice."""
+    """What must be remembered of a door, lest it be believed shut too early or pressed twice.
 
-    def __init__(self, opener: OpenerSettings, port: Port) -> None:
+    Args:
+        opener: its settings.
+        port: the cell.
+        heard_every_ms: how far apart what it says is, if nothing is lost. That is never a gap:
+            else a door that is seldom asked for would never be shut.
+    """
+
+    def __init__(self, opener: OpenerSettings, port: Port, heard_every_ms: int) -> None:
         self.opener = opener
         self.secv: int | None = None
         self._port = port
-        self._met = False
-        self._closed_since_ms: int | None = None
+        self._gap_ms = max(heard_every_ms, min(self._closing_ms, _OPENS_MS))
+        #: It was seen elsewhere, and not shut for good since then.
+        self._elsewhere = False
+        #: Since when it has been said shut without a gap, and when it was last said.
+        self._shut_ms: tuple[int, int] | None = None
         self._pressed: tuple[Move, int] | None = None
 
     @property
@@ -57,33 +74,47 @@ class Guard:
         return self.opener.device
 
     def seen(self, door: int | None, now_ms: int, secv: int | None = None) -> str:
-        """Note what the opener says; gives what to add to the frame's source."""
-        first, self._met = not self._met, True
+        """Note what the opener says; gives what to add to the frame's source.
+
+        `door` None could not be believed, and says of the door neither that nor this.
+        """
         if secv is not None:
             self.secv = secv
-        if door != 0:
-            self._closed_since_ms = None
+        if door is None:
             return ""
-        if self._closed_since_ms is None:
-            # Of a door that was known to be shut before we were started, it is no news.
-            known = _value(self._port.twin(self.device), "position") if first else None
-            shut = known == Position.FULLY_CLOSED
-            self._closed_since_ms = now_ms - self._closing_ms * shut
-        settling = 0 <= now_ms - self._closed_since_ms < self._closing_ms
-        if not settling:
-            # It is shut for good: a clock that is set back does not open it again.
-            self._closed_since_ms = _LONG_AGO_MS
-        return codec.SETTLING if settling and not self.secv else ""
+        if door != codec.CLOSED:
+            self._elsewhere, self._shut_ms = True, None
+            return ""
+        since_ms, last_ms = self._shut_ms or (now_ms, now_ms)
+        if now_ms - last_ms >= self._gap_ms:
+            since_ms = now_ms
+        self._shut_ms = since_ms, now_ms
+        if not self._settling(now_ms):
+            self._elsewhere = False
+            return ""
+        return codec.SETTLING if self._left_the_sensor else codec.UNSURE
 
     def shuts(self, now_ms: int) -> None:
         """It was seen open until now, even if what told us so was lost."""
-        self._closed_since_ms = now_ms
+        self._elsewhere, self._shut_ms = True, (now_ms, now_ms)
+
+    def _settling(self, now_ms: int) -> bool:
+        """Whether it is said shut, and may be on its way still."""
+        if self.secv or self.opener.sensor is not Sensor.CEILING or self._shut_ms is None:
+            return False
+        return now_ms - self._shut_ms[0] < self._closing_ms
+
+    @property
+    def _left_the_sensor(self) -> bool:
+        """Whether it was not shut when it was last known; before our start too."""
+        position = _value(self._port.twin(self.device), "position")
+        return self._elsewhere or position not in {None, Position.FULLY_CLOSED}
 
     @property
     def _closing_ms(self) -> int:
         return self.opener.closing_takes_s * 1_000
 
-    def permit(self, command: Command) -> Move | None:
+    def permit(self, command: Command, now_ms: int) -> Move | None:
         """What may be sent now; None if the door is on its way there already.
 
         Raises:
@@ -101,9 +132,9 @@ class Guard:
         if _value(twin, "position") is None:
             raise RefusedError(Reason.UNKNOWN_STATE)
         # Security+ 2.0 has a word for each direction, so nothing can go the wrong way.
-        return move if self.secv == _SECURITY_PLUS_2 else self._permit_press(move, twin)
+        return move if self.secv == _SECURITY_PLUS_2 else self._permit_press(move, twin, now_ms)
 
-    def _permit_press(self, move: Move, twin: Twin) -> Move | None:
+    def _permit_press(self, move: Move, twin: Twin, now_ms: int) -> Move | None:
         position = _value(twin, "position")
         if self.secv and _value(twin, "main_state") == MainState.MOVING:
             if _value(twin, "target_position") == move.target:
@@ -111,17 +142,17 @@ class Guard:
             raise RefusedError(Reason.PRECONDITION)
         if self._pressed is not None:
             last, until_ms = self._pressed
-            if position != last.end and self._port.now_ms() < until_ms:
+            if position != last.end and now_ms < until_ms:
                 raise RefusedError(Reason.BUSY)
-        if position == Position.PARTIALLY_OPENED:
-            # It rests half open, or is still closing: one press may take it either way.
+        if position == Position.PARTIALLY_OPENED or self._settling(now_ms):
+            # It rests half open, or may still be closing: one press may take it either way.
             raise RefusedError(Reason.UNKNOWN_STATE)
         return move
 
-    def pressed(self, move: Move) -> None:
+    def pressed(self, move: Move, now_ms: int) -> None:
         """It may be under way from now on."""
         takes_ms = _ALARM_MS + self._closing_ms + _LOOKS_MS
-        self._pressed = (move, self._port.now_ms() + takes_ms)
+        self._pressed = (move, now_ms + takes_ms)
 
     def not_pressed(self) -> None:
         """It was not pressed after all."""

@@ -116,6 +116,7 @@ class Opener:
         self._told_ms = 0
         self._plans: dict[str, int] = {}
         self._closed_since_ms: int | None = None
+        self._seen_open = False
         self._stated: dict[str, Value] = {}
         self._sent: dict[str, Value] = {}
         self._messages: list[Message] = []
@@ -291,13 +292,17 @@ class Opener:
         if shown != boards.CLOSED:
             self._closed_since_ms = None
             self._plans.pop("settled", None)
+            self._seen_open |= shown == boards.OPEN
             opened = "FullyOpened" if board.sensor == "ceiling" else "NotFullyClosed"
             return opened if shown == boards.OPEN else None
         if self._closed_since_ms is None:
             self._closed_since_ms = now_ms
             self._plans["settled"] = now_ms + _SETTLED_MS
-        settled = now_ms - self._closed_since_ms >= _SETTLED_MS
-        return "FullyClosed" if settled or board.sensor != "ceiling" else "PartiallyOpened"
+        if board.sensor != "ceiling" or now_ms - self._closed_since_ms >= _SETTLED_MS:
+            self._seen_open = False
+            return "FullyClosed"
+        # Of a door that it was not seen to leave, nobody knows where it is.
+        return "PartiallyOpened" if self._seen_open else None
 
     def _state(self, axis: str, value: Value, now_ms: int, *, sent: bool) -> None:
         """A truth if it is otherwise than last stated, or told for the first time."""

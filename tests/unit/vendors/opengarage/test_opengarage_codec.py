@@ -10,12 +10,17 @@ from devices.kinds import CLOSURE
 from devices.reading import Provenance
 from vendors.api import Frame
 from vendors.opengarage import board, codec, opener
-from vendors.opengarage.settings import OpenGarageSettings, Sensor
+from vendors.opengarage.settings import OpenGarageSettings
 
 SETTINGS: Final = OpenGarageSettings.model_validate(
     {"openers": [{"name": "left", "mac": "AA:BB:CC:DD:EE:FF", "url": "http://192.0.2.1"}]}
 )
 DECODE: Final = codec.decoder(SETTINGS)
+OVER_MQTT: Final = codec.decoder(
+    OpenGarageSettings.model_validate(
+        {"broker": {"url": "mqtt://b"}, "openers": [{"name": "left", "topic": "og"}]}
+    )
+)
 
 
 def document(name: str = "My OpenGarage", **fields: object) -> bytes:
@@ -82,6 +87,15 @@ def test_a_settling_door_is_not_shut_and_an_open_one_is_open() -> None:
     assert position(document(door=0, secv=2), "http/left/jc/settling") == "FullyClosed"
 
 
+def test_of_a_door_that_was_not_seen_for_long_no_place_is_said_unless_it_is_open() -> None:
+    said = {fact.axis for fact in read(document(door=0, dist=200), "http/left/jc/unsure")}
+
+    assert said == {"reachability", "main_state", "target_position"}
+    assert position(document(door=1), "http/left/jc/unsure") == "FullyOpened"
+    assert position(document(door=0, secv=2), "http/left/jc/unsure") == "FullyClosed"
+    assert list(OVER_MQTT(Frame("og/OUT/STATE/unsure", b"CLOSED", 0))) == []
+
+
 @pytest.mark.parametrize("distance", [0, 501, 4_294_967_295, -1])
 @pytest.mark.parametrize("secv", [0, 1, 2])
 def test_a_door_that_was_not_looked_at_is_unknown(distance: int, secv: int) -> None:
@@ -92,15 +106,9 @@ def test_a_door_that_was_not_looked_at_is_unknown(distance: int, secv: int) -> N
 
 
 def test_an_answer_is_a_poll_and_a_message_a_report() -> None:
-    over_mqtt = codec.decoder(
-        OpenGarageSettings.model_validate(
-            {"broker": {"url": "mqtt://b"}, "openers": [{"name": "left", "topic": "og"}]}
-        )
-    )
-
     assert {fact.provenance for fact in read(document())} == {Provenance.POLL}
     for retained, provenance in ((False, Provenance.REPORT), (True, Provenance.RETAINED)):
-        facts = over_mqtt(Frame("og/OUT/JSON", document(), 0, retained))
+        facts = OVER_MQTT(Frame("og/OUT/JSON", document(), 0, retained))
         assert {fact.provenance for fact in facts} == {provenance}
         assert ("reachability" in {fact.axis for fact in facts}) is not retained
 
@@ -111,12 +119,18 @@ def test_an_answer_is_a_poll_and_a_message_a_report() -> None:
         (document(), (0, 1)),
         (document(door=0, dist=200, secv=1), (1, 0)),
         (document(door=0, dist=0), (0, None)),
+        (document(door=3), (0, None)),
+        (document(door=5), (0, None)),
+        (document(door=6), (0, None)),
+        (document(door=3, secv=1), (1, 3)),
+        (document(door=5, secv=1), (1, None)),
+        (document().replace(b"AA:BB", b"00:00"), None),
         (document(door="0"), None),
         (b'{"result":2}', None),
     ],
 )
 def test_a_glance_sees_what_may_be_believed(payload: bytes, said: object) -> None:
-    assert codec.glance(payload, Sensor.CEILING) == said
+    assert codec.glance(payload, SETTINGS.openers[0]) == said
 
 
 def test_an_error_shows_no_payload() -> None:

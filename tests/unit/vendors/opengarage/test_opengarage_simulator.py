@@ -218,6 +218,23 @@ def test_a_closed_door_is_a_truth_only_when_it_has_had_the_time_to_be() -> None:
     assert places == [("PartiallyOpened", False), ("FullyClosed", False)]
 
 
+def test_where_a_door_is_that_the_board_did_not_see_leave_is_nobodys_truth() -> None:
+    opener = opener_at("closed", secv=0)
+    opener.disconnected(60_000)
+
+    places = [
+        truth.value
+        for truths in (
+            opener.connected(70_000).truths,
+            *(opener.wake(now_ms).truths for now_ms in range(71_000, 120_000, 1_000)),
+        )
+        for truth in truths
+        if truth.key == "position"
+    ]
+
+    assert places == [None, "FullyClosed"]
+
+
 # --- over MQTT --------------------------------------------------------------------------------
 
 
