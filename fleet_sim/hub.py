@@ -5,7 +5,7 @@ host ◄── answer, webhook, text, topic ◄───────────
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Final, Protocol
 
@@ -44,6 +44,18 @@ class Outlet(Protocol):
 
     def cut(self, hub: "HubUnit", how: End = End.CLOSED) -> None:
         """Break every connection of this hub without a word."""
+
+
+#: Lets so many seconds pass, for ever if it is None, while somebody waits for an answer.
+Lapse = Callable[[float | None], Awaitable[None]]
+
+
+async def lapse(seconds: float | None) -> None:
+    """Where a connection that is cut takes whoever waits with it."""
+    if seconds is None:
+        await asyncio.Event().wait()
+    else:
+        await asyncio.sleep(seconds)
 
 
 class HubUnit:
@@ -138,14 +150,17 @@ class HubUnit:
         if self.struck and len(self.asked_ms) < _NOTED_MAX:
             self.asked_ms.append(self.fleet.now_ms())
 
-    async def request(self, request: HttpRequest) -> HttpReply | None:
-        """What it answers, when it does; None if the connection is to be cut instead."""
+    async def request(self, request: HttpRequest, lapse: Lapse = lapse) -> HttpReply | None:
+        """What it answers, when it does; None if the connection is to be cut instead.
+
+        What `lapse` raises when that happens meanwhile, is raised.
+        """
         if not self.powered:
             return None
         self.was_asked()
         whole, fault = self.whole, self.fault_at()
         if fault is not None and fault.deaf:
-            await asyncio.Event().wait()  # whoever asks gives up
+            await lapse(None)  # whoever asks gives up
         if (refusal := self._refusal(fault, request)) is not None:
             return refusal
         effects = self.hub.receive(request, self._now())
@@ -156,22 +171,22 @@ class HubUnit:
             fault = self.fault_at(effects.about)
             if (refusal := self._refusal(fault, request)) is not None:
                 return refusal
-        answer = await self._answer(effects.answer, fault)
+        answer = await self._answer(effects.answer, fault, lapse)
         self._veil(fault, effects.answer, answer, effects.about)
         self.fleet.ledger.tally(self.vendor).frames += 1
         return answer
 
-    async def _answer(self, answer: HttpReply, fault: Fault | None) -> HttpReply:
+    async def _answer(self, answer: HttpReply, fault: Fault | None, lapse: Lapse) -> HttpReply:
         """What arrives of an answer, when it does."""
         arrivals = ((0, answer),) if fault is None else fault.strike(answer, self.rng)
         if not arrivals:
-            await asyncio.Event().wait()
+            await lapse(None)
         more_ms, struck = arrivals[0]
         assert isinstance(struck, HttpReply)
         if fault is not None:
             more_ms += fault.lag_ms(self.rng) + self._takes_ms(fault, struck)
         if delay_ms := answer.delay_ms + more_ms:
-            await asyncio.sleep(delay_ms / 1000)
+            await lapse(delay_ms / 1000)
         return struck
 
     def _takes_ms(self, fault: Fault, answer: HttpReply) -> int:

@@ -6,7 +6,7 @@ cell ── http_send, ws_connect ──► HubUnit          HubUnit ── webh
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import count
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from fleet_sim.faults import Certificate, End
@@ -21,6 +21,7 @@ _HUBS: Final = "hub-{number}.test"
 _PORT: Final = 80
 _FIRST_PORT: Final = 49_152
 _HOOK_S: Final = 10.0
+_CUT: Final = "the connection was cut"
 _MULTIPLE_CHOICES: Final = 300
 
 
@@ -31,7 +32,8 @@ class MemoryWeb:
         self._hubs: dict[str, HubUnit] = {}
         self._listeners: dict[tuple[str, int], Handler] = {}
         self._channels: dict[str, _Channel] = {}
-        self._of_hub: dict[HubUnit, set[asyncio.Future[None]]] = {}
+        #: What is under way, in its order: a set would have it end in another one each time.
+        self._of_hub: dict[HubUnit, dict[_Exchange, None]] = {}
         self._calls: dict[HubUnit, asyncio.Queue[tuple[Webhook, str, float]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._numbers = count(1)
@@ -42,7 +44,7 @@ class MemoryWeb:
         for number, hub in enumerate(hubs, 1):
             host = _HUBS.format(number=number)
             self._hubs[host] = hub
-            self._of_hub[hub] = set()
+            self._of_hub[hub] = {}
             hub.outlet = self
             urls[hub.hub.name] = f"{'https' if hub.hub.tls else 'http'}://{host}"
         return urls
@@ -66,18 +68,14 @@ class MemoryWeb:
         hub = self._hub_at(url)
         if hub is None:
             raise NotSentError("nobody listens there")
-        cut: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._of_hub[hub].add(cut)
-        asking = asyncio.ensure_future(hub.request(request_of(method, url, headers, body)))
-        either: list[asyncio.Future[Any]] = [asking, cut]
+        exchange, under_way = _Exchange(), self._of_hub[hub]
+        under_way[exchange] = None
         try:
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            reply = asking.result() if asking.done() else None
+            reply = await hub.request(request_of(method, url, headers, body), exchange.lapse)
         finally:
-            self._of_hub[hub].discard(cut)
-            asking.cancel()
+            del under_way[exchange]
         if reply is None:
-            raise NoReplyError("the connection was cut")
+            raise NoReplyError(_CUT)
         return reply._replace(delay_ms=0)
 
     async def ws_connect(self, url: str, headers: Mapping[str, str]) -> "_Channel":
@@ -148,9 +146,8 @@ class MemoryWeb:
     def cut(self, hub: HubUnit, how: End = End.CLOSED) -> None:
         """Break every connection of this hub; in memory there is one way to."""
         del how
-        for cut in self._of_hub[hub]:
-            if not cut.done():
-                cut.set_result(None)
+        for exchange in self._of_hub[hub]:
+            exchange.end()
         for channel in [each for each in self._channels.values() if each.hub is hub]:
             channel.end()
 
@@ -164,6 +161,43 @@ class MemoryWeb:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+class _Exchange:
+    """A question and its answer, as long as they are under way."""
+
+    __slots__ = ("_cut", "_waits")
+
+    def __init__(self) -> None:
+        self._cut = False
+        self._waits: asyncio.Future[None] | None = None
+
+    def end(self) -> None:
+        """The connection is cut."""
+        self._cut = True
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._waits is not None and not self._waits.done():
+            self._waits.set_result(None)
+
+    async def lapse(self, seconds: float | None) -> None:
+        """A `hub.Lapse`.
+
+        Raises:
+            NoReplyError: the connection is cut.
+        """
+        loop = asyncio.get_running_loop()
+        self._waits = loop.create_future()
+        timer = None if seconds is None else loop.call_later(seconds, self._go_on)
+        try:
+            if not self._cut:
+                await self._waits
+        finally:
+            if timer is not None:
+                timer.cancel()
+        if self._cut:
+            raise NoReplyError(_CUT)
 
 
 class _Channel:

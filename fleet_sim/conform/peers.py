@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import mqtt5
 
 from fleet_sim.faults import Certificate
+from fleet_sim.hub import Lapse, lapse
 from fleet_sim.memory_web import MemoryWeb
 from vendors.http import HttpReply, HttpRequest
 from vendors.sim import (
@@ -196,15 +197,15 @@ class StreetHub:
             case WsText() | WsClose():
                 self.outlet.websocket(self, message)
 
-    async def request(self, request: HttpRequest) -> HttpReply | None:
+    async def request(self, request: HttpRequest, lapse: Lapse = lapse) -> HttpReply | None:
         """What it answers; a mute one never does."""
         if self._street.mute:
-            await asyncio.Event().wait()
+            await lapse(None)
         effects = self.hub.receive(request, self._street.now_ms())
         self.apply(effects)
         if effects.answer is not None:
             if effects.answer.delay_ms:
-                await asyncio.sleep(effects.answer.delay_ms / 1_000)
+                await lapse(effects.answer.delay_ms / 1_000)
             self._street.sent.append(effects.answer)
         return effects.answer
 

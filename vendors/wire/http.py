@@ -181,14 +181,10 @@ class HttpHost:
         self._permit()
         if self._waiting >= self._limits.queued_max:
             raise self._refusal("too many requests wait for this host")
-        self._waiting += 1
-        try:
-            async with asyncio.timeout(max(0, until_ms - _loop_ms()) / 1000):
-                await self._slots.acquire()
-        except TimeoutError:
-            raise self._refusal("the host is busy with our other requests") from None
-        finally:
-            self._waiting -= 1
+        if self._slots.locked():
+            await self._wait_for_a_slot(until_ms)
+        else:
+            await self._slots.acquire()  # there is one: this takes no time, and needs no timer
         try:
             await self._take_token(until_ms)
             self._permit()
@@ -200,6 +196,16 @@ class HttpHost:
             return await self._once(method, url, made, body, until_ms)
         finally:
             self._slots.release()
+
+    async def _wait_for_a_slot(self, until_ms: int) -> None:
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(max(0, until_ms - _loop_ms()) / 1000):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise self._refusal("the host is busy with our other requests") from None
+        finally:
+            self._waiting -= 1
 
     def _permit(self) -> None:
         now_ms = _loop_ms()

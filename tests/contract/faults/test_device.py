@@ -21,7 +21,7 @@ from fleet_sim import acts
 from fleet_sim.act import Act, kinds_of
 from fleet_sim.broker.memory_client import MemoryClient
 from fleet_sim.faults import FAULTS, Strikes
-from fleet_sim.hub import HubUnit
+from fleet_sim.hub import HubUnit, Lapse
 from fleet_sim.scenario import Scenario
 from fleet_sim.testing.diary import Diary
 from fleet_sim.unit import Unit
@@ -94,8 +94,8 @@ class Watched:
     def _tap(self, hub: HubUnit) -> None:
         request, deliver = hub.request, hub.deliver
 
-        async def requested(asked: HttpRequest) -> HttpReply | None:
-            answer = await request(asked)
+        async def requested(asked: HttpRequest, *lapse: Lapse) -> HttpReply | None:
+            answer = await request(asked, *lapse)
             if answer is not None:
                 self._saw(f"{answer.status} {asked.path}", answer.body)
             return answer

@@ -15,7 +15,7 @@ import pytest
 from fleet_sim.broker.memory_client import MemoryClient
 from fleet_sim.faults import FAULTS, Family, Strikes
 from fleet_sim.faults.respoken import STRANGE, SUFFIX
-from fleet_sim.hub import HubUnit
+from fleet_sim.hub import HubUnit, Lapse
 from fleet_sim.life import BEGINS_MS, EPOCH_MS
 from fleet_sim.scenario import Scenario
 from fleet_sim.virtual import VirtualRun, simulated
@@ -93,8 +93,8 @@ class Run(VirtualRun):
 def tap(hub: HubUnit, saw: Callable[[bytes], None]) -> None:
     request, deliver = hub.request, hub.deliver
 
-    async def requested(asked: HttpRequest) -> HttpReply | None:
-        answer = await request(asked)
+    async def requested(asked: HttpRequest, *lapse: Lapse) -> HttpReply | None:
+        answer = await request(asked, *lapse)
         if answer is not None:
             saw(answer.body)
         return answer
