@@ -50,32 +50,31 @@ class Twin:
         changes = []
         axes = self.axes
         for _, axis, value, provenance, observed_at_ms, reason in readings:
-            spec = self.kind.axis(axis)
-            if spec is None:
-                continue
-            if value is None:
-                reason = reason or "no_report"  # noqa: PLW2901 -- unknown always says why
-            elif not spec.holds(value):
-                value, reason = None, f"unmapped:{str(value)[:40]}"  # noqa: PLW2901
             before = axes.get(axis)
-            if before is not None and before.value == value and before.reason == reason:
-                axes[axis] = Known(
-                    before.value,
-                    reason,
-                    provenance,
-                    observed_at_ms,
-                    received_at_ms,
-                    before.since_ms,
-                )
-                continue
-            known = Known(value, reason, provenance, observed_at_ms, received_at_ms, received_at_ms)
-            axes[axis] = known
-            was = before.value if before is not None else None
-            jumped = (
-                spec.walk is not None
-                and was is not None
-                and value is not None
-                and value not in spec.walk.get(str(was), ())
+            if before is None or before.value != value or before.reason != reason:
+                # What is only said again was looked up when it was said first.
+                spec = self.kind.axis(axis)
+                if spec is None:
+                    continue
+                if value is None:
+                    reason = reason or "no_report"  # noqa: PLW2901 -- unknown always says why
+                elif not spec.holds(value):
+                    value, reason = None, f"unmapped:{str(value)[:40]}"  # noqa: PLW2901
+                if before is None or before.value != value or before.reason != reason:
+                    known = Known(
+                        value, reason, provenance, observed_at_ms, received_at_ms, received_at_ms
+                    )
+                    axes[axis] = known
+                    was = before.value if before is not None else None
+                    jumped = (
+                        spec.walk is not None
+                        and was is not None
+                        and value is not None
+                        and value not in spec.walk.get(str(was), ())
+                    )
+                    changes.append(Change(axis, known, was, jumped))
+                    continue
+            axes[axis] = Known(
+                before.value, reason, provenance, observed_at_ms, received_at_ms, before.since_ms
             )
-            changes.append(Change(axis, known, was, jumped))
         return changes

@@ -161,7 +161,10 @@ class Ledger:
 
     def tally(self, vendor: str) -> Tally:
         """The running count of one vendor."""
-        return self._tallies.setdefault(vendor, Tally())
+        found = self._tallies.get(vendor)
+        if found is None:
+            found = self._tallies[vendor] = Tally()
+        return found
 
     # --- what is true -------------------------------------------------------------------------
 

@@ -9,8 +9,8 @@ from typing import Final, Protocol
 
 #: What was committed survives kill -9 and a power cut.
 DURABLE: Final = ("journal_mode=WAL", "synchronous=FULL")
-#: What was committed survives nothing, and costs as little.
-FORGOTTEN: Final = ("journal_mode=MEMORY", "synchronous=OFF")
+#: What was committed survives nothing, and costs as little; nobody else may look at it meanwhile.
+FORGOTTEN: Final = ("locking_mode=EXCLUSIVE", "journal_mode=MEMORY", "synchronous=OFF")
 
 
 class Disk(Protocol):

@@ -44,7 +44,7 @@ def changed_type(kind: str) -> str:
 def rfc3339(at_ms: int) -> str:
     """`2026-01-31T08:15:30.123Z`; a time that no calendar holds is the nearest that it does."""
     seconds, ms = divmod(min(max(at_ms, 0), 253_402_300_799_999), 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03d}Z"
+    return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{ms:03d}Z"
 
 
 class Announcer:

@@ -283,15 +283,16 @@ class BridgeLink:
         """See to it that the bridge calls us, once, until cancelled; then that it no longer does.
 
         Whoever is not heard of any more was told of by nobody: the list is looked at again and
-        again, since a bridge says nothing when it forgets us.
+        again, since a bridge says nothing when it forgets us, but no more often than its locks.
         """
         url = f"{base_url}/tedee/{self.number}"
+        keep_s = max(_KEEP_S, self._every_ms / 1000)
         try:
             while True:
                 kept = False
                 with suppress(NotSentError, NoReplyError):
                     kept = await self._register(url, method)
-                await asyncio.sleep(_KEEP_S if kept else _KEEP_AGAIN_S)
+                await asyncio.sleep(keep_s if kept else _KEEP_AGAIN_S)
         finally:
             if self._callback_id is not None:
                 with suppress(NotSentError, NoReplyError):
