@@ -1,14 +1,15 @@
 """One act of a scenario: a fault, for a while, at a share of one vendor's devices, or at all."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Self
 
 from pydantic import Field, model_validator
 
-from fleet_sim.faults import FAULTS, Fault, Strikes, make
+from fleet_sim.faults import FAULTS, Fault, Strikes, make, spells
 from fleet_sim.world.fields import Seconds, Share, Site, Strict, Vendor, known
 from fleet_sim.world.population import module_of
 from vendors import registry
+from vendors.sim import Chance
 
 _OWN: Final = "fault:"
 #: What strikes some devices and not others; the rest is one thing, and strikes it whole.
@@ -38,7 +39,7 @@ class Act(Strict):
         if self.vendor is not None and not able_to(self.vendor, self.fault):
             able = ", ".join(each for each in registry.names() if able_to(each, self.fault))
             raise ValueError(f"no {self.vendor} can fail so ({name}); take one of {able}")
-        if self.own is None:
+        if self.fault in FAULTS:
             make(name, self.settings)
         elif self.settings:
             raise ValueError(f"{name} has no settings; leave them away")
@@ -93,6 +94,26 @@ class Act(Strict):
     def late_ms(self) -> int:
         """How late the latest of what it delays can come."""
         return self.make().late_ms if self.own is None else 0
+
+    def spells(self, rng: Chance) -> Sequence[tuple[float, float]]:
+        """When it is to begin and to end, from the start; more than once if it comes and goes."""
+        if self.fault not in FAULTS or not FAULTS[self.fault].as_a_whole:
+            return ((self.at_s, self.until_s),)
+        found = spells(self.make(), self.for_s, rng)
+        return [(self.at_s + begins_s, self.at_s + ends_s) for begins_s, ends_s in found]
+
+    def impossible(self, time: str) -> str:
+        """What of it cannot be had in this time, `virtual` or `real`; empty if all of it can."""
+        if self.own is not None:
+            return ""
+        kind = FAULTS[self.fault]
+        if time not in kind.times:
+            return f"fault: {self.fault} can be had in {kind.times[0]} time only"
+        for name, value in self.settings.items():
+            takes = kind.settings[name]
+            if time not in takes.times and value != takes.default:
+                return f"settings: {name} can be told in {takes.times[0]} time only"
+        return ""
 
     def make(self) -> Fault:
         """The fault of the catalogue."""

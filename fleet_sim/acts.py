@@ -57,19 +57,38 @@ def cues(
     here = list(residents or all_there_are(units))
     planned: list[tuple[float, int, Callable[[], None]]] = []
     for number, act in enumerate(scenario.acts):
-        if not act.of_devices:
-            if ground is not None:
-                planned += [
-                    (act.at_s, 1, partial(ground.begin, act)),
-                    (act.until_s, 0, partial(ground.end, act)),
-                ]
-            continue
-        those = chosen(scenario, act, f"{number}", seed, here)
-        planned += [
-            (act.at_s, 1, partial(begin, act, those)),
-            (act.until_s, 0, partial(end, act, those)),
-        ]
+        those = chosen(scenario, act, f"{number}", seed, here) if act.of_devices else ()
+        for stroke in strokes(act, those, ground):
+            for at_s, until_s in spells(act, stroke, f"{number}", seed):
+                planned += [(at_s, 1, stroke.begin), (until_s, 0, stroke.end)]
     return [(at_s, what) for at_s, _, what in sorted(planned, key=lambda each: each[:2])]
+
+
+class Stroke(NamedTuple):
+    """What an act strikes as one: `whom` its chance is drawn by, its beginning and its end."""
+
+    whom: str
+    begin: Callable[[], None]
+    end: Callable[[], None]
+
+
+def strokes(act: Act, those: Sequence[Unit], ground: Ground | None) -> list[Stroke]:
+    """All of an act's: these devices, or of the ground what it is meant for."""
+    if not act.of_devices:
+        if ground is None:
+            return []
+        return [Stroke("", partial(ground.begin, act), partial(ground.end, act))]
+    if act.own is None:
+        return [Stroke("", partial(begin, act, those), partial(end, act, those))]
+    # Each has its own good and bad moments.
+    return [
+        Stroke(unit.name, partial(begin, act, [unit]), partial(end, act, [unit])) for unit in those
+    ]
+
+
+def spells(act: Act, stroke: Stroke, name: str, seed: int) -> Sequence[tuple[float, float]]:
+    """When this begins and ends, from the start; `name` as for `chosen`."""
+    return act.spells(stream(seed, f"spells/{name}/{stroke.whom}"))
 
 
 def announcements(scenario: Scenario, hurry: float) -> list[tuple[float, str]]:

@@ -333,7 +333,7 @@ class _Run:
         cues = acts.cues(self._scenario, self._seed, units, residents, self._ground)
         live = LiveFaults(
             self._scenario,
-            Here(self._scenario, self._seed, residents, self._ground),
+            Here(self._scenario, self._seed, residents, self._ground, hurry=self._hurry),
             seconds=self._seconds,
             hurry=self._hurry,
             desk=self._desk,

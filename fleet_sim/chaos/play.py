@@ -10,7 +10,6 @@ from fleet_sim.chaos.experiment import Experiment
 from fleet_sim.chaos.oracles import Case
 from fleet_sim.chaos.seen import Ear, Seen, Told
 from fleet_sim.chaos.verdict import judge
-from fleet_sim.faults import FAULTS
 from fleet_sim.findings import Findings
 from fleet_sim.ledger import Ledger
 from fleet_sim.life import BEGINS_MS, EPOCH_MS
@@ -45,7 +44,7 @@ def virtually(experiment: Experiment, seed: int, twin: Seen | None) -> dict[str,
 
 def on_sockets(experiment: Experiment) -> Experiment | None:
     """With what of its acts can be had in real time; None if that is nothing."""
-    acts = [act for act in experiment.acts if act.own or "real" in FAULTS[act.fault].times]
+    acts = [act for act in experiment.acts if not act.impossible("real")]
     return experiment.model_copy(update={"acts": tuple(acts)}) if acts else None
 
 

@@ -164,7 +164,7 @@ class _WireShard:
         units = self._fleet.units
         scenario, seed, residents = self._job.scenario, self._job.seed, self._world.residents(units)
         cues = acts.cues(scenario, seed, units, here := list(residents))
-        hand = Here(scenario, seed, here)
+        hand = Here(scenario, seed, here, hurry=self._hurry)
         # One that is begun again joins in where the others are.
         began_ms = self._wire.began_ms or self._fleet.now_ms()
         began_s = loop.time() - (self._fleet.now_ms() - began_ms) / 1000

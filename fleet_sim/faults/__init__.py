@@ -4,7 +4,16 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from fleet_sim.faults import device, host, http, mqtt, wire
-from fleet_sim.faults.fault import Arrivals, Carried, Certificate, End, Fault, Setting, Spell
+from fleet_sim.faults.fault import (
+    Arrivals,
+    Carried,
+    Certificate,
+    End,
+    Fault,
+    Setting,
+    Spell,
+    spells,
+)
 from fleet_sim.faults.kind import Family, Kind, Strikes
 
 __all__ = [
@@ -21,6 +30,7 @@ __all__ = [
     "Strikes",
     "make",
     "name_of",
+    "spells",
 ]
 
 #: Every kind by its name, as scenarios write it. Device-level faults of one vendor alone are the

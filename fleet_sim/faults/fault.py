@@ -6,9 +6,11 @@
                                    (whoever runs them looks at the kind: fleet_sim.ground)
 
 A fault does harm all the time, or with `probability`: then it comes and goes, and stays as it is
-for `stability_ms` at least, as loose contacts and full queues do.
+for `stability_ms` at least, as loose contacts and full queues do. What strikes a link is asked so
+for each message (`Spell`), all else as a whole, once a second at most (`spells`).
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
@@ -28,13 +30,18 @@ Heard = Publish | bytes
 _UNIT: Final = "unit"
 _ABOUT: Final = "about"
 _LEAST: Final = "least"
+_TIMES: Final = "times"
+# What is no link begins and ends no faster than this.
+_STEP_S: Final = 1.0
+#: The times in which a fleet runs.
+TIMES: Final = ("virtual", "real")
 
 
 class Setting(NamedTuple):
     """One thing that a fault can be told.
 
     `unit`: ms, share, bytes, ...; empty for a number without one, or a word. `least`: the lowest
-    that it may be; None if it must be above 0, or is no number.
+    that it may be; None if it must be above 0, or is no number. `times`: in which it can be told.
     """
 
     type: type
@@ -42,6 +49,7 @@ class Setting(NamedTuple):
     unit: str
     about: str
     least: float | None
+    times: Sequence[str]
 
 
 def setting(
@@ -50,9 +58,12 @@ def setting(
     about: str,
     *,
     least: float | None = None,
+    times: Sequence[str] = TIMES,
 ) -> Any:  # noqa: ANN401 -- as `dataclasses.field`
     """A field of a fault, with its unit and one line for people."""
-    return field(default=default, metadata={_UNIT: unit, _ABOUT: about, _LEAST: least})
+    return field(
+        default=default, metadata={_UNIT: unit, _ABOUT: about, _LEAST: least, _TIMES: times}
+    )
 
 
 class Certificate(StrEnum):
@@ -225,6 +236,21 @@ class Spell:
         return self._harms
 
 
+def spells(fault: Fault, seconds: float, rng: Chance) -> Sequence[tuple[float, float]]:
+    """When in so many seconds it harms: (beginning, end) of each time, in seconds."""
+    if fault.probability >= 1:
+        return ((0.0, seconds),)
+    step_s = max(fault.stability_ms / 1000, _STEP_S)
+    found: list[tuple[float, float]] = []
+    for number in range(math.ceil(seconds / step_s)):
+        if rng.random() < fault.probability:
+            begins_s, ends_s = number * step_s, min((number + 1) * step_s, seconds)
+            if found and found[-1][1] == begins_s:
+                begins_s = found.pop()[0]
+            found.append((begins_s, ends_s))
+    return found
+
+
 def settings_of(kind: type[Fault]) -> Mapping[str, Setting]:
     """What a fault can be told, by name; what it has of its own comes first."""
     types = get_type_hints(kind)
@@ -234,7 +260,12 @@ def settings_of(kind: type[Fault]) -> Mapping[str, Setting]:
         assert each.default is not MISSING
         about = each.metadata
         found[each.name] = Setting(
-            types[each.name], each.default, about[_UNIT], about[_ABOUT], about[_LEAST]
+            types[each.name],
+            each.default,
+            about[_UNIT],
+            about[_ABOUT],
+            about[_LEAST],
+            about[_TIMES],
         )
     return found
 

@@ -11,6 +11,7 @@ from fleet_sim.faults.fault import Fault, setting
 from fleet_sim.faults.kind import Family, Kind, Strikes
 
 _YEAR_S: Final = 366 * 86_400
+_VIRTUAL: Final = ("virtual",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +54,7 @@ class FilesExhausted(Fault):
 class DiskFull(Fault):
     """The disk takes `room_kib` more, and then nothing."""
 
-    room_kib: int = setting(0, "KiB", "what it still takes", least=0)
+    room_kib: int = setting(0, "KiB", "what it still takes", least=0, times=_VIRTUAL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +111,7 @@ class CommandDoubled(Fault):
 
 _cell = partial(Kind, Family.HOST, strikes=Strikes.CELL)
 _gateway = partial(Kind, Family.HOST, strikes=Strikes.GATEWAY)
-_VIRTUAL: Final = ("virtual",)
+_command = partial(_gateway, by_the_message=True)
 
 KINDS: Final = {
     "cell_hang": _cell(
@@ -193,13 +194,13 @@ KINDS: Final = {
         "never more than per_s events of a cell in a second; the rest waits in its outbox",
         "AWS IoT Core endpoints and quotas: 100 publishes a second per connection",
     ),
-    "command_late": _gateway(
+    "command_late": _command(
         CommandLate,
         "a command reaches the gateway late_ms after it was asked for",
         "late_ms between request and effect; beyond its deadline no effect at all",
         "pergolafabio/Hikvision-Addons#29: a backlog of commands replayed on reconnect",
     ),
-    "command_doubled": _gateway(
+    "command_doubled": _command(
         CommandDoubled,
         "a command reaches the gateway, and once more again_ms later",
         "the same id twice on the command topic, and one effect",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from fleet_sim.faults.fault import Fault, Setting, made, settings_of
+from fleet_sim.faults.fault import TIMES, Fault, Setting, made, settings_of
 
 
 class Family(StrEnum):
@@ -44,6 +44,7 @@ class Kind:
         strikes: what an act with it strikes.
         times: in which times it can be had.
         of_one: it strikes a single device, whatever the share.
+        by_the_message: whether it harms is asked for each message, though it strikes no link.
     """
 
     family: Family
@@ -52,13 +53,19 @@ class Kind:
     seen: str
     source: str
     strikes: Strikes = Strikes.LINK
-    times: tuple[str, ...] = ("virtual", "real")
+    times: tuple[str, ...] = TIMES
     of_one: bool = False
+    by_the_message: bool = False
 
     @property
     def settings(self) -> Mapping[str, Setting]:
-        """What it can be told, by name: nothing, if a vendor's own device acts it out."""
-        return {} if self.strikes is Strikes.DEVICE else settings_of(self.fault)
+        """What it can be told, by name."""
+        return settings_of(self.fault)
+
+    @property
+    def as_a_whole(self) -> bool:
+        """Whether it begins and ends anew each time that it is to harm, or to harm no more."""
+        return not (self.strikes is Strikes.LINK or self.by_the_message)
 
     def make(self, name: str, given: Mapping[str, Any]) -> Fault:
         """The fault with these settings.

@@ -9,7 +9,6 @@ from typing import Protocol
 
 from devices.errors import ConfigError
 from fleet_sim.act import Act
-from fleet_sim.faults import FAULTS
 from fleet_sim.scenario import Scenario
 
 #: Ends what was begun.
@@ -39,11 +38,12 @@ def check(scenario: Scenario, time: str, *, lacks: str = "") -> None:
     """
     problems = []
     for number, act in enumerate(scenario.acts):
-        what = f"acts[{number}].fault: {act.fault}"
-        if act.own is None and time not in FAULTS[act.fault].times:
-            other = " or ".join(FAULTS[act.fault].times)
-            problems.append(f"{what} can be had with --time {other} only; or remove the act")
+        what = f"acts[{number}]."
+        if impossible := act.impossible(time):
+            problems.append(f"{what}{impossible}; change --time, or remove it")
         elif not act.of_devices and lacks:
-            problems.append(f"{what} strikes {act.whom} and no device, but {lacks}")
+            problems.append(
+                f"{what}fault: {act.fault} strikes {act.whom} and no device, but {lacks}"
+            )
     if problems:
         raise ConfigError(tuple(problems))

@@ -34,6 +34,8 @@ _IN_FLIGHT_MS: Final = 2_000.0
 # Long enough to be heard once, too short to be heard by the next life.
 _ONCE_S: Final = 0.1
 _LONG_S: Final = 86_400.0
+# What a machine bears whose gateway looks at its cells' memory every second or two.
+_LEAK_MAX_MB_PER_S: Final = 80.0
 _AWAY: Final = ("down", "stopped")
 _OF_THE_BUS: Final = (host.BusDown, host.BusSlow, host.BusThrottled, host.FilesExhausted)
 
@@ -124,9 +126,16 @@ class WireGround:
 
     # --- how it is done -----------------------------------------------------------------------
 
-    def order(self, cells: Sequence[str], what: str, for_s: float = _LONG_S) -> Heal:
-        """Have the code in these cells misbehave, each life of it."""
-        tasks = [self._task(self.saboteur.order(cell, what, for_s)) for cell in cells]
+    def order(
+        self,
+        cells: Sequence[str],
+        what: str,
+        for_s: float = _LONG_S,
+        *,
+        much: float | None = None,
+    ) -> Heal:
+        """Have the code in these cells misbehave, each life of it; see `Saboteur.order`."""
+        tasks = [self._task(self.saboteur.order(cell, what, for_s, much)) for cell in cells]
 
         def heal() -> None:
             for task in tasks:
@@ -190,8 +199,10 @@ def _spins(ground: WireGround, cell: str, fault: Fault) -> Heal:
 
 
 def _leaks(ground: WireGround, cell: str, fault: Fault) -> Heal:
-    del fault
-    return ground.order([cell], "leak")
+    assert isinstance(fault, host.CellLeak)
+    # In a hurry it reaches its limit as early as in its own time, if the machine can bear that.
+    mb_per_s = min(fault.mb_per_s * ground.hurry, _LEAK_MAX_MB_PER_S)
+    return ground.order([cell], "leak", much=max(fault.mb_per_s, mb_per_s))
 
 
 def _crashes(ground: WireGround, cell: str, fault: Fault) -> Heal:
@@ -225,8 +236,9 @@ def _is_full(ground: WireGround, cell: str, fault: Fault) -> Heal:
 
 
 def _is_slow(ground: WireGround, cell: str, fault: Fault) -> Heal:
-    del cell, fault
-    return ground.order(ground.vendors, "disk_slow")
+    del cell
+    assert isinstance(fault, host.DiskSlow)
+    return ground.order(ground.vendors, "disk_slow", much=fault.commit_ms / 1000)
 
 
 #: (ground, whose cell, the fault) to what ends it.

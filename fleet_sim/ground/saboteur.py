@@ -38,15 +38,16 @@ PROGRAM: Final = (sys.executable, "-m", "fleet_sim.ground.saboteur")
 LEASE_S: Final = 1.0
 _AGAIN_S: Final = 0.2
 _STEP_S: Final = 0.05
-_LEAK_BYTES: Final = 4 * 1_048_576
+_MB: Final = 1_000_000
 #: Every file's first page can be written, and nothing behind it.
 _FILE_BYTES: Final = 4_096
-_SLOW_COMMIT_S: Final = 0.5
 _EXIT_CODE: Final = 71
 _ORDER_BYTES: Final = 1_024
 # Source: unix(7), `sun_path`; one byte is its end, and macOS has four less than Linux.
 _PATH_BYTES_MAX: Final = 103
 
+#: How much of it, of what can be more or less: MB/s of a leak, seconds of a slow commit.
+USUAL: Final[Mapping[str, float]] = {"leak": 80.0, "disk_slow": 0.5}
 #: What can be done to its process: the signal that begins it, and the one that ends it.
 OUTSIDE: Final[Mapping[str, tuple[signal.Signals, signal.Signals | None]]] = {
     "kill": (signal.SIGKILL, None),
@@ -60,10 +61,16 @@ class Saboteur:
     def __init__(self, state_dir: Path) -> None:
         self._state_dir = state_dir
 
-    async def order(self, cell: str, what: str, for_s: float) -> int:
+    async def order(self, cell: str, what: str, for_s: float, much: float | None = None) -> int:
         """Have a cell misbehave for so long, each life of it anew; to be cancelled is to heal it.
 
         A frozen process cannot heal by itself: if we die, the gateway counts it as hung.
+
+        Args:
+            cell: whose code.
+            what: of `INSIDE` or `OUTSIDE`.
+            for_s: how long.
+            much: MB/s of a leak, seconds of a slow commit; absent, as `USUAL` says.
 
         Returns:
             How often a life of the cell was told; 0 says that there was none.
@@ -78,7 +85,7 @@ class Saboteur:
         told = 0
         try:
             while (left_s := until_s - time.monotonic()) > 0:
-                told += self._tell(cell, what, min(LEASE_S, left_s))
+                told += self._tell(cell, what, min(LEASE_S, left_s), much)
                 await asyncio.sleep(min(_AGAIN_S, left_s))
         finally:
             self._tell(cell, what, 0.0)
@@ -92,9 +99,11 @@ class Saboteur:
             return pid
         return None
 
-    def _tell(self, cell: str, what: str, lease_s: float) -> bool:
+    def _tell(self, cell: str, what: str, lease_s: float, much: float | None = None) -> bool:
         if what in INSIDE:
-            return self._write(cell, {"what": what, "until_s": time.monotonic() + lease_s})
+            much = USUAL.get(what, 0.0) if much is None else much
+            until_s = time.monotonic() + lease_s
+            return self._write(cell, {"what": what, "until_s": until_s, "much": much})
         number = OUTSIDE[what][0 if lease_s else 1]
         pid = self.pid(cell)
         if pid is None or number is None:
@@ -147,6 +156,8 @@ class Sabotaged:
         self.disk = disk
         self._adapter = adapter
         self._orders = orders
+        #: How much of what is ordered.
+        self.much: dict[str, float] = {}
         self._until_s: dict[str, float] = {}
         self._at_it: dict[str, asyncio.Task[None]] = {}
 
@@ -189,7 +200,7 @@ class Sabotaged:
             while True:
                 order = orjson.loads(self._socket.recv(_ORDER_BYTES))
                 what, until_s = order["what"], order["until_s"]
-                self._until_s[what] = until_s
+                self._until_s[what], self.much[what] = until_s, order["much"]
                 if until_s > time.monotonic() and what not in self._at_it:
                     task = self._at_it[what] = asyncio.create_task(INSIDE[what](self))
                     task.add_done_callback(partial(self._done, what))
@@ -227,10 +238,11 @@ async def _spin(life: Sabotaged) -> None:
 
 
 async def _leak(life: Sabotaged) -> None:
-    """Take 80 MB a second, and keep them."""
+    """Take so many MB a second, and keep them."""
     kept = []
     while life.ordered("leak"):
-        kept.append(b"\xff" * _LEAK_BYTES)  # not zeros, which cost nothing before they are read
+        # Not zeros, which cost nothing before they are read.
+        kept.append(b"\xff" * round(life.much["leak"] * _MB * _STEP_S))
         await asyncio.sleep(_STEP_S)
 
 
@@ -260,8 +272,8 @@ async def _disk_full(life: Sabotaged) -> None:
 
 
 async def _disk_slow(life: Sabotaged) -> None:
-    """Have each commit take half a second longer."""
-    life.disk.commit_s = _SLOW_COMMIT_S
+    """Have each commit take so much longer."""
+    life.disk.commit_s = life.much["disk_slow"]
     try:
         await _over(life, "disk_slow")
     finally:

@@ -18,7 +18,6 @@ from pydantic import ValidationError
 from devices.errors import ConfigError, FleetError
 from fleet_sim import scenario_file
 from fleet_sim.act import Act
-from fleet_sim.faults import FAULTS
 from fleet_sim.live.desk import Desk
 from fleet_sim.scenario import Scenario, clash
 
@@ -221,8 +220,8 @@ class LiveFaults:
         if act.site is not None and act.site not in sites:
             known = f"known are {', '.join(sorted(sites))}" if sites else "leave it away"
             return f"site: no device is at {act.site}; {known}"
-        if act.own is None and "real" not in FAULTS[act.fault].times:
-            return f"fault: {act.fault} can be had in simulated time only; take another one"
+        if impossible := act.impossible("real"):
+            return f"{impossible}; take another one"
         if not act.of_devices and self._hand.ground is None:
             return (
                 f"fault: {act.fault} strikes what devices stand on, and this run cannot reach that;"

@@ -86,6 +86,7 @@ def _setting(takes: "Setting") -> dict[str, Any]:
         "default": takes.default,
         "unit": takes.unit,
         "about": takes.about,
+        "times": list(takes.times),
     }
 
 
@@ -113,7 +114,8 @@ def _page(entry: dict[str, Any]) -> Iterator[str]:
     yield "  settings:"
     for name, takes in entry["settings"].items():
         unit = f" {takes['unit']}" if takes["unit"] else ""
-        yield f"    {name:<18} {takes['about']} ({takes['type']}, {takes['default']}{unit})"
+        only = "" if takes["times"] == entry["times"] else f"; {takes['times'][0]} time only"
+        yield f"    {name:<18} {takes['about']} ({takes['type']}, {takes['default']}{unit}{only})"
     vendor = "" if entry["strikes"] == "gateway" else "vendor: nuki, "
     yield f"  act:     {{at: 10m, for: 5m, {vendor}fault: {entry['name']}}}"
     yield ""

@@ -1,5 +1,6 @@
 """What is done to whom: in this process, and in the processes of a crew."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from fleet_sim.act import Act
 from fleet_sim.acts import Resident
+from fleet_sim.clock import SimLoop
 from fleet_sim.cluster.orders import Heal, Orders, Strike
 from fleet_sim.cluster.plan import Seat
 from fleet_sim.cluster.striking import Everywhere
@@ -107,8 +109,30 @@ def test_what_devices_stand_on_is_struck_through_the_ground(units: list[Unit]) -
     struck = hand.begin("f1", act("cell_kill"))
     hand.close()
 
-    assert struck == ()
+    assert list(struck) == []
     assert ground.did == ["begin cell_kill", "end cell_kill"]
+
+
+def test_what_comes_and_goes_does_so_by_hand_too_and_is_healed_for_good(units: list[Unit]) -> None:
+    ground = Ground()
+    settings = {"probability": 0.5, "stability_ms": 60_000}
+
+    async def story() -> tuple[list[str], list[str]]:
+        hand = Here(SCENARIO, 3, [Resident(unit, 1) for unit in units], ground, hurry=60.0)
+        hand.begin("f1", act("cell_hang", settings=settings, **{"for": 3_600}))
+        await asyncio.sleep(30.5)
+        then = list(ground.did)
+        hand.end("f1")
+        ended = list(ground.did)
+        await asyncio.sleep(60)
+        assert ground.did == ended
+        return then, ended
+
+    with asyncio.Runner(loop_factory=SimLoop) as runner:
+        then, ended = runner.run(story())
+
+    assert 10 < len(then) <= 31
+    assert ended == ["begin cell_hang", "end cell_hang"] * (len(ended) // 2)
 
 
 def test_a_coordinator_knows_whom_its_workers_strike(units: list[Unit]) -> None:
