@@ -1,5 +1,6 @@
 """The demo as a person starts it: its report, its bad starts, and its end at any moment."""
 
+import contextlib
 import json
 import os
 import random
@@ -7,9 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pytest
 
@@ -29,26 +30,62 @@ FIGURES: Final = {
 }
 
 
+class Demo(NamedTuple):
+    """One that runs, and where its report will be."""
+
+    broker: str
+    child: "subprocess.Popen[str]"
+    file: Path
+
+    def end(self) -> tuple[int, dict[str, Any], str]:
+        """Its exit code, its report, and what it printed, once it is over."""
+        said, trouble = self.child.communicate(timeout=90)
+        assert self.child.returncode in (0, 1), trouble
+        return self.child.returncode, json.loads(self.file.read_text()), said
+
+
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [SIM, *arguments], capture_output=True, text=True, timeout=90, check=False
     )
 
 
+@pytest.fixture(scope="module")
+def demos(
+    mosquitto: Callable[[], Any], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Mapping[str, Demo]]:
+    """A short demo on each kind of broker. All run at once, since each mostly waits."""
+    brokers = {"embedded": "embedded", "mosquitto": "mosquitto"}
+    with contextlib.suppress(pytest.skip.Exception):  # whoever asks for it skips for that reason
+        brokers["theirs"] = mosquitto().url
+    with contextlib.ExitStack() as running:
+        found = {}
+        for kind, broker in brokers.items():
+            file = tmp_path_factory.mktemp(kind) / "out.json"
+            child = subprocess.Popen(
+                [SIM, *SHORT, "--broker", broker, "--json", str(file)],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            running.enter_context(child)
+            running.callback(child.terminate)  # it ends its children; nothing to one that is over
+            found[kind] = Demo(broker, child, file)
+        yield found
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("broker", ["embedded", "mosquitto"])
 def test_a_short_demo_ends_with_a_report_and_nothing_lost(
-    broker: str, tmp_path: Path, need: Callable[[str], str]
+    broker: str, demos: Mapping[str, Demo], need: Callable[[str], str]
 ) -> None:
     if broker == "mosquitto":
         need("mosquitto")
 
-    done = run(*SHORT, "--broker", broker, "--json", str(tmp_path / "out.json"))
+    code, report, said = demos[broker].end()
 
-    assert done.returncode in (0, 1), done.stderr
-    report = json.loads((tmp_path / "out.json").read_text())
     assert report["broker"] == broker
-    assert (report["verdict"] == "pass") == (done.returncode == 0)
+    assert (report["verdict"] == "pass") == (code == 0)
     assert [act["fault"] for act in report["acts"]] == ["hang", "flood"]
     assert set(report["vendors"]) == {"ratgdo", "nuki", "uhppote"}
     for vendor, figures in report["vendors"].items():
@@ -58,20 +95,21 @@ def test_a_short_demo_ends_with_a_report_and_nothing_lost(
         # How fast it was is the machine's matter as well; what came is ours alone.
         sins = {sin: figures[sin] for sin in ("lost", "duplicated", "reordered", "invented")}
         assert not any(sins.values()), (vendor, sins, report["evidence"])
-    assert f"verdict: {report['verdict']}" in done.stdout
+    assert f"verdict: {report['verdict']}" in said
 
 
 @pytest.mark.slow
 def test_nothing_is_left_on_a_broker_that_is_not_ours(
-    mosquitto: Callable[..., Any], need: Callable[[str], str], tmp_path: Path
+    demos: Mapping[str, Demo], need: Callable[[str], str]
 ) -> None:
-    broker = mosquitto()
+    need("mosquitto")
+    demo = demos["theirs"]
 
-    done = run(*SHORT, "--broker", broker.url, "--json", str(tmp_path / "out.json"))
+    _, report, _ = demo.end()
 
-    assert done.returncode in (0, 1), done.stderr
-    assert json.loads((tmp_path / "out.json").read_text())["broker"] == broker.url
-    ask = [need("mosquitto_sub"), "-p", str(broker.port), "-t", "#", "--retained-only", "-W", "1"]
+    assert report["broker"] == demo.broker
+    port = demo.broker.rpartition(":")[2]
+    ask = [need("mosquitto_sub"), "-p", port, "-t", "#", "--retained-only", "-W", "1"]
     left = subprocess.run([*ask, "-F", "%t"], capture_output=True, text=True, check=False)
     assert left.stdout.splitlines() == []
 
@@ -118,7 +156,7 @@ def test_interrupted_at_any_moment_it_ends_cleanly_and_leaves_nobody_behind(
     child.send_signal(number)
     _, said = child.communicate(timeout=30)
 
-    assert child.returncode == 130 or (child.returncode == -number and moment_s < 1)
+    assert child.returncode == 130 or (child.returncode == -number and moment_s < 1), said
     assert "Traceback" not in said
     deadline_s = time.monotonic() + 10
     while (left := alive(children)) and time.monotonic() < deadline_s:
