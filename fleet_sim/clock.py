@@ -7,11 +7,12 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from itertools import count
+from math import ceil
 from typing import Any, Final
 
-# A timer is due when it is nearer than this. The loop's own, a nanosecond, is lost in a float that
-# has counted half a year of seconds: the timer would be waited for without end.
-_RESOLUTION_S: Final = 1e-6
+# Simulated time goes in ticks of a microsecond. In sums of floats, what is to happen at one moment
+# would happen at two, and in which order would depend on everybody else's timers.
+_TICKS_PER_S: Final = 1_000_000
 # More turns than any fleet needs at one moment: something wakes itself without end.
 _TURNS_MAX: Final = 1_000_000
 # When there are more cancelled timers than this, and they are half of all, they are thrown out.
@@ -64,9 +65,9 @@ class SimLoop(asyncio.SelectorEventLoop):
     """
 
     _ready: deque[_Handle]
-    #: When, the how manieth that was asked for, what. Without the number a heap keeps no order
-    #: among those for the same time: a timer more, of whomever, would turn others round.
-    _scheduled: list[tuple[float, int, _Handle]]
+    #: When in ticks, the how manieth that was asked for, what. Without the number a heap keeps no
+    #: order among those for the same time: a timer more, of whomever, would turn others round.
+    _scheduled: list[tuple[int, int, _Handle]]
     _process_events: Callable[[list[Any]], None]
     _stopping: bool
     _timer_cancelled_count: int
@@ -74,6 +75,7 @@ class SimLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._files = selectors.SelectSelector()
         super().__init__(self._files)
+        self._now = 0  # in ticks
         self._now_s = 0.0
         self._numbers = count()
 
@@ -102,7 +104,10 @@ class SimLoop(asyncio.SelectorEventLoop):
         """As any loop's; of two for the same time the one that was asked for first comes first."""
         handle = _Handle(when, callback, args, self, context)
         handle._scheduled = True
-        heapq.heappush(self._scheduled, (when, next(self._numbers), handle))
+        tick = ceil(when * _TICKS_PER_S)
+        if tick / _TICKS_PER_S < when:  # who is woken early, and asks the time, asks without end
+            tick += 1
+        heapq.heappush(self._scheduled, (tick, next(self._numbers), handle))
         return handle
 
     def _run_once(self) -> None:
@@ -116,9 +121,9 @@ class SimLoop(asyncio.SelectorEventLoop):
             self._look_at_files()
             if not ready:
                 self._move_on()
-        timers, until_s = self._scheduled, self._now_s + _RESOLUTION_S
+        timers, now = self._scheduled, self._now
         for _ in range(_TURNS_MAX):
-            while timers and timers[0][0] < until_s:
+            while timers and timers[0][0] <= now:
                 self._take(heapq.heappop(timers)[2])
             # What these ask for has its turn after them, and after the timers that are due.
             for _ in range(len(ready)):
@@ -154,7 +159,8 @@ class SimLoop(asyncio.SelectorEventLoop):
             self._take(heapq.heappop(timers)[2])
         if not timers:
             raise RuntimeError("deadlock: no task can run, no timer is set")
-        self._now_s = max(self._now_s, timers[0][0])
+        self._now = max(self._now, timers[0][0])
+        self._now_s = self._now / _TICKS_PER_S
 
     def _take(self, timer: _Handle) -> None:
         timer._scheduled = False

@@ -1,6 +1,7 @@
 """A loop whose time jumps: days pass in milliseconds, in order, and never go back."""
 
 import asyncio
+import math
 import time
 
 import pytest
@@ -123,3 +124,63 @@ def test_of_two_timers_for_the_same_time_the_first_that_was_asked_for_comes_firs
 
     with asyncio.Runner(loop_factory=SimLoop) as runner:
         assert runner.run(story()) == list(range(20))
+
+
+def test_what_is_to_happen_at_one_moment_does_not_depend_on_who_else_waits() -> None:
+    """A tenth of a second ten times, and a second once: equal but in floats."""
+
+    async def story(*others: float) -> list[str]:
+        loop, said = asyncio.get_running_loop(), list[str]()
+
+        async def steps() -> None:
+            for _ in range(10):
+                await asyncio.sleep(0.1)
+            said.append("steps")
+
+        async def jump() -> None:
+            await asyncio.sleep(1.0)
+            said.append("jump")
+
+        for each in others:
+            loop.call_later(each, said.__len__)
+        await asyncio.sleep(1502.12)
+        await asyncio.gather(steps(), jump())
+        return said
+
+    with asyncio.Runner(loop_factory=SimLoop) as runner:
+        alone = runner.run(story())
+    for others in ((0.1,), (1502.12 + 0.2999999,), (1502.37, 1502.6199999999), (7.7, 1503.02)):
+        with asyncio.Runner(loop_factory=SimLoop) as runner:
+            assert runner.run(story(*others)) == alone
+
+
+def test_whoever_waits_for_less_than_a_tick_gets_on() -> None:
+    async def story() -> int:
+        loop, turns = asyncio.get_running_loop(), 0
+        deadline_s = loop.time() + 10.000_000_3
+        while (left_s := deadline_s - loop.time()) > 0:
+            await asyncio.sleep(left_s)
+            turns += 1
+        return turns
+
+    with asyncio.Runner(loop_factory=SimLoop) as runner:
+        assert runner.run(story()) == 1
+
+
+def test_no_timer_rings_early_however_its_time_was_worked_out() -> None:
+    async def story() -> list[float]:
+        loop, early = asyncio.get_running_loop(), list[float]()
+
+        def ring(when: float) -> None:
+            if loop.time() < when:
+                early.append(when)
+
+        for ms in range(1_500_000, 1_502_000):
+            when = ms / 1_000
+            for each in (math.nextafter(when, 0), when, math.nextafter(when, math.inf)):
+                loop.call_at(each, ring, each)
+        await asyncio.sleep(2_000)
+        return early
+
+    with asyncio.Runner(loop_factory=SimLoop) as runner:
+        assert runner.run(story()) == []
