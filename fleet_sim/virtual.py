@@ -11,7 +11,6 @@ from contextlib import contextmanager, nullcontext
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import orjson
@@ -36,6 +35,7 @@ from fleet_sim.memory_net import MemoryLink, MemoryNet, listener
 from fleet_sim.meter import Meter, Watch, struck
 from fleet_sim.quiet import quiet_log
 from fleet_sim.scenario import Scenario
+from fleet_sim.scratch import scratch
 from fleet_sim.shard import WHOLE, Shard
 from fleet_sim.shared_socket import SharedSocket
 from fleet_sim.timeline import Timeline
@@ -54,13 +54,6 @@ _SHOW_S: Final = 0.1
 #: So many devices, some 40 kB each with all that a gateway knows of them, are run at a time: a
 #: larger fleet has several gateways, and their time passes one after the other.
 DEVICES_MAX: Final = 10_000
-# Memory, where there is such a folder: a simulated disk needs no patience.
-_RAM: Final = Path("/dev/shm")  # noqa: S108 -- a folder in it has a name of its own
-
-
-def scratch() -> TemporaryDirectory[str]:
-    """A folder that is gone with the run; in memory, where that can be."""
-    return TemporaryDirectory(prefix="doorfleet-", dir=_RAM if _RAM.is_dir() else None)
 
 
 @contextmanager

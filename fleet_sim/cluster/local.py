@@ -19,7 +19,7 @@ from typing import Final
 
 from fleet_sim.cluster.orders import Heal, Order, Strike
 from fleet_sim.cluster.plan import Done, Job, Lost, Refused, Word
-from fleet_sim.virtual import scratch
+from fleet_sim.scratch import scratch
 
 # A worker says about once a second that it lives; one that is silent for so long hangs.
 _SILENT_S: Final = 60.0

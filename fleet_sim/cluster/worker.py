@@ -110,3 +110,7 @@ def _listen(pipe: Connection, orders: Orders) -> None:
 
 if __name__ == "__main__":
     main(int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))
+    # All is said. To take a whole fleet apart, object by object, takes half a second.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
