@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from devices.errors import ConfigError
-from fleet_sim import virtual
+from fleet_sim import scratch, virtual
 from fleet_sim.faults import FAULTS, Strikes
 from fleet_sim.scenario import Scenario
 from gateway.app import Cell
@@ -285,7 +285,7 @@ def test_a_run_is_a_function_of_scenario_and_seed(tmp_path: Path) -> None:
 
 
 def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(virtual, "_RAM", tmp_path)
+    monkeypatch.setattr(scratch, "_RAM", tmp_path)
 
     virtual.run(scenario(vendors=("ratgdo",)), seed=3)
 
