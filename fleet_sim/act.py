@@ -95,9 +95,15 @@ class Act(Strict):
         """How late the latest of what it delays can come."""
         return self.make().late_ms if self.own is None else 0
 
+    @property
+    def comes_and_goes(self) -> bool:
+        """Whether it begins and ends more than once; on a link each message is asked about."""
+        kind = FAULTS.get(self.fault)
+        return kind is not None and kind.as_a_whole and self.make().probability < 1
+
     def spells(self, rng: Chance) -> Sequence[tuple[float, float]]:
-        """When it is to begin and to end, from the start; more than once if it comes and goes."""
-        if self.fault not in FAULTS or not FAULTS[self.fault].as_a_whole:
+        """When it is to begin and to end, from the start."""
+        if not self.comes_and_goes:
             return ((self.at_s, self.until_s),)
         found = spells(self.make(), self.for_s, rng)
         return [(self.at_s + begins_s, self.at_s + ends_s) for begins_s, ends_s in found]

@@ -78,7 +78,7 @@ def strokes(act: Act, those: Sequence[Unit], ground: Ground | None) -> list[Stro
         if ground is None:
             return []
         return [Stroke("", partial(ground.begin, act), partial(ground.end, act))]
-    if act.own is None:
+    if not act.comes_and_goes:
         return [Stroke("", partial(begin, act, those), partial(end, act, those))]
     # Each has its own good and bad moments.
     return [

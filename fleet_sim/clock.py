@@ -65,16 +65,16 @@ class SimLoop(asyncio.SelectorEventLoop):
     """
 
     _ready: deque[_Handle]
-    #: When in ticks, the how manieth that was asked for, what. Without the number a heap keeps no
+    #: When in ticks, how many were asked for before it, what. Without that number a heap keeps no
     #: order among those for the same time: a timer more, of whomever, would turn others round.
     _scheduled: list[tuple[int, int, _Handle]]
     _process_events: Callable[[list[Any]], None]
+    _selector: selectors.BaseSelector
     _stopping: bool
     _timer_cancelled_count: int
 
     def __init__(self) -> None:
-        self._files = selectors.SelectSelector()
-        super().__init__(self._files)
+        super().__init__(selectors.SelectSelector())
         self._now = 0  # in ticks
         self._now_s = 0.0
         self._numbers = count()
@@ -145,8 +145,8 @@ class SimLoop(asyncio.SelectorEventLoop):
 
     def _look_at_files(self) -> None:
         """Real I/O is looked at when there is no other work, and never waited for."""
-        if len(self._files.get_map()) > 1:  # one is the loop's own, by which threads wake it
-            self._process_events(self._files.select(0))
+        if len(self._selector.get_map()) > 1:  # one is the loop's own, by which threads wake it
+            self._process_events(self._selector.select(0))
 
     def _move_on(self) -> None:
         """To the moment of the next timer."""

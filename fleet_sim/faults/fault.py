@@ -238,8 +238,6 @@ class Spell:
 
 def spells(fault: Fault, seconds: float, rng: Chance) -> Sequence[tuple[float, float]]:
     """When in so many seconds it harms: (beginning, end) of each time, in seconds."""
-    if fault.probability >= 1:
-        return ((0.0, seconds),)
     step_s = max(fault.stability_ms / 1000, _STEP_S)
     found: list[tuple[float, float]] = []
     for number in range(math.ceil(seconds / step_s)):

@@ -23,7 +23,7 @@ from fleet_sim.faults import FAULTS, Fault, Strikes, host
 from fleet_sim.ground import Heal
 from fleet_sim.ground.commands import CommandFaults
 from fleet_sim.ground.relay import BusRelay
-from fleet_sim.ground.saboteur import Saboteur
+from fleet_sim.ground.saboteur import USUAL, Saboteur
 from fleet_sim.ground.ways import WAYS
 from fleet_sim.scenario import Scenario
 from fleet_sim.wire import WireFleet
@@ -34,8 +34,6 @@ _IN_FLIGHT_MS: Final = 2_000.0
 # Long enough to be heard once, too short to be heard by the next life.
 _ONCE_S: Final = 0.1
 _LONG_S: Final = 86_400.0
-# What a machine bears whose gateway looks at its cells' memory every second or two.
-_LEAK_MAX_MB_PER_S: Final = 80.0
 _AWAY: Final = ("down", "stopped")
 _OF_THE_BUS: Final = (host.BusDown, host.BusSlow, host.BusThrottled, host.FilesExhausted)
 
@@ -201,8 +199,8 @@ def _spins(ground: WireGround, cell: str, fault: Fault) -> Heal:
 def _leaks(ground: WireGround, cell: str, fault: Fault) -> Heal:
     assert isinstance(fault, host.CellLeak)
     # In a hurry it reaches its limit as early as in its own time, if the machine can bear that.
-    mb_per_s = min(fault.mb_per_s * ground.hurry, _LEAK_MAX_MB_PER_S)
-    return ground.order([cell], "leak", much=max(fault.mb_per_s, mb_per_s))
+    hurried = min(fault.mb_per_s * ground.hurry, USUAL["leak"])
+    return ground.order([cell], "leak", much=max(fault.mb_per_s, hurried))
 
 
 def _crashes(ground: WireGround, cell: str, fault: Fault) -> Heal:

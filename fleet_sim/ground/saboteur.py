@@ -46,7 +46,8 @@ _ORDER_BYTES: Final = 1_024
 # Source: unix(7), `sun_path`; one byte is its end, and macOS has four less than Linux.
 _PATH_BYTES_MAX: Final = 103
 
-#: How much of it, of what can be more or less: MB/s of a leak, seconds of a slow commit.
+#: How much of it, of what can be more or less: MB/s of a leak, as many as a machine bears whose
+#: gateway looks at its cells' memory every second or two; seconds of a slow commit.
 USUAL: Final[Mapping[str, float]] = {"leak": 80.0, "disk_slow": 0.5}
 #: What can be done to its process: the signal that begins it, and the one that ends it.
 OUTSIDE: Final[Mapping[str, tuple[signal.Signals, signal.Signals | None]]] = {

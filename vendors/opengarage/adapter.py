@@ -17,6 +17,7 @@ from vendors.opengarage.guard import MOVES, Guard
 from vendors.opengarage.settings import OpenerSettings, OpenGarageSettings
 from vendors.wire.errors import NoReplyError, NotSentError
 from vendors.wire.http import HostLimits, HttpHost
+from vendors.wire.loop_time import loop_ms
 from vendors.wire.mqtt_adapter import MqttLink
 from vendors.wire.polling import Poller
 
@@ -46,11 +47,6 @@ _LIMITS: Final = HostLimits(attempts_max=1, concurrency_max=1, open_ms_max=5_000
 def decoder(settings: OpenGarageSettings) -> Decode:
     """The decoder of a cell with these settings."""
     return codec.decoder(settings)
-
-
-def _loop_ms() -> int:
-    """The time that nobody sets, for durations."""
-    return round(asyncio.get_running_loop().time() * 1_000)
 
 
 def connect(settings: OpenGarageSettings, port: Port) -> Adapter:
@@ -87,7 +83,7 @@ class _HttpOpener:
             raise NoReplyError(f"answered with HTTP status {reply.status}")
         device, mark = self.door.device, ""
         if (said := codec.glance(reply.body, self._opener)) is not None:
-            mark = self.door.seen(said.door, _loop_ms(), said.secv)
+            mark = self.door.seen(said.door, loop_ms(), said.secv)
         return {device: [Frame(f"http/{device}/jc{mark}", reply.body, asked_ms)]}
 
     def _answered(self, failure: str | None) -> None:
@@ -99,7 +95,7 @@ class _HttpOpener:
 
     async def send(self, command: Command) -> None:
         """Press once; the answer says that the key was right, and nothing of the door."""
-        move = self.door.permit(command, _loop_ms())
+        move = self.door.permit(command, loop_ms())
         if move is None:
             return
         try:
@@ -112,7 +108,7 @@ class _HttpOpener:
         if key is None:
             raise RefusedError(Reason.NOT_AUTHORIZED)
         left_ms = command.deadline_ms - self._port.now_ms()
-        self.door.pressed(move, _loop_ms())
+        self.door.pressed(move, loop_ms())
         try:
             reply = await self.host.request(
                 "GET",
@@ -238,7 +234,7 @@ class MqttOpeners:
 
     async def run(self) -> None:
         """Listen until cancelled."""
-        self._heard_ms = dict.fromkeys(self._doors, _loop_ms())
+        self._heard_ms = dict.fromkeys(self._doors, loop_ms())
         # Until it had the time to come, a document is awaited: the words are sent before it.
         self._document_ms = dict(self._heard_ms)
         async with asyncio.TaskGroup() as group:
@@ -256,10 +252,10 @@ class MqttOpeners:
         door = self._doors.get(command.device)
         if door is None:
             raise RefusedError(Reason.UNKNOWN_DEVICE)
-        move = door.permit(command, _loop_ms())
+        move = door.permit(command, loop_ms())
         if move is None:
             return
-        door.pressed(move, _loop_ms())
+        door.pressed(move, loop_ms())
         topic = f"{door.opener.topic}/IN/STATE"
         try:
             await self._link.command(topic, move.word.encode(), command.deadline_ms)
@@ -275,7 +271,7 @@ class MqttOpeners:
         door, what = self._by_source.get(frame.source, (None, ""))
         if door is None or what == "STATUS":
             return frame
-        device, now_ms = door.device, _loop_ms()
+        device, now_ms = door.device, loop_ms()
         if not frame.retained:
             self._heard_ms[device] = now_ms
         if what == "json":
@@ -300,7 +296,7 @@ class MqttOpeners:
         told: set[str] = set()
         while True:
             await asyncio.sleep(_WATCH_S)
-            now_ms = _loop_ms()
+            now_ms = loop_ms()
             for device, heard_ms in self._heard_ms.items():
                 if now_ms - heard_ms < _SILENCE_MS:
                     told.discard(device)

@@ -28,6 +28,7 @@ from vendors.http import HttpReply, Pairs, target_of
 from vendors.wire.backoff import Backoff
 from vendors.wire.breaker import Breaker, BreakerState
 from vendors.wire.errors import NoReplyError, NotSentError
+from vendors.wire.loop_time import loop_ms
 
 #: (method, URL, headers, body) to the reply; raises NotSentError or NoReplyError. The seam where
 #: in-process runs replace the socket.
@@ -102,7 +103,7 @@ class HttpHost:
     @property
     def breaker(self) -> BreakerState:
         """Whether the host may be asked."""
-        return self._breaker.state(_loop_ms())
+        return self._breaker.state(loop_ms())
 
     @property
     def standing(self) -> HostStanding:
@@ -137,7 +138,7 @@ class HttpHost:
             NotSentError: nothing left us.
             NoReplyError: it left us, and no whole reply came.
         """
-        limits, now_ms = self._limits, _loop_ms()
+        limits, now_ms = self._limits, loop_ms()
         if within_ms is None:
             within_ms = limits.timeout_ms * limits.attempts_max
         until_ms = now_ms + within_ms
@@ -158,10 +159,10 @@ class HttpHost:
                 return reply
             pause_ms = max(
                 _RETRY.delay_ms(attempt, self._rng),
-                self._held_until_ms - _loop_ms(),
-                self._breaker.wait_ms(_loop_ms()),
+                self._held_until_ms - loop_ms(),
+                self._breaker.wait_ms(loop_ms()),
             )
-            if last or _loop_ms() + pause_ms >= until_ms:
+            if last or loop_ms() + pause_ms >= until_ms:
                 if reply is not None:
                     return reply
                 assert failure is not None
@@ -188,7 +189,7 @@ class HttpHost:
         try:
             await self._take_token(until_ms)
             self._permit()
-            if _loop_ms() >= until_ms:
+            if loop_ms() >= until_ms:
                 raise self._refusal("no time is left for it")
             made = headers() if callable(headers) else (headers or {})
             asked = query() if callable(query) else query
@@ -200,7 +201,7 @@ class HttpHost:
     async def _wait_for_a_slot(self, until_ms: int) -> None:
         self._waiting += 1
         try:
-            async with asyncio.timeout(max(0, until_ms - _loop_ms()) / 1000):
+            async with asyncio.timeout(max(0, until_ms - loop_ms()) / 1000):
                 await self._slots.acquire()
         except TimeoutError:
             raise self._refusal("the host is busy with our other requests") from None
@@ -208,7 +209,7 @@ class HttpHost:
             self._waiting -= 1
 
     def _permit(self) -> None:
-        now_ms = _loop_ms()
+        now_ms = loop_ms()
         if (wait_ms := self._breaker.wait_ms(now_ms)) > 0:
             raise self._refusal(f"the host failed; it is left alone for {wait_ms} ms")
         if now_ms < self._held_until_ms:
@@ -234,17 +235,17 @@ class HttpHost:
     async def _once(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes, until_ms: int
     ) -> HttpReply:
-        breaker, now_ms = self._breaker, _loop_ms()
+        breaker, now_ms = self._breaker, loop_ms()
         breaker.begin(now_ms)
         self.sent += 1
         try:
             async with asyncio.timeout(min(self._limits.timeout_ms, until_ms - now_ms) / 1000):
                 reply = _bounded(await self._send(method, url, headers, body))
         except TimeoutError:
-            breaker.failed(_loop_ms())
+            breaker.failed(loop_ms())
             raise NoReplyError("no reply in time") from None
         except (NotSentError, NoReplyError):
-            breaker.failed(_loop_ms())
+            breaker.failed(loop_ms())
             raise
         except BaseException:  # whoever asked was cancelled
             breaker.withdrawn()
@@ -252,7 +253,7 @@ class HttpHost:
         if reply.status in (_TOO_MANY, _UNAVAILABLE):
             self._hold(reply.header("retry-after"))
         if reply.status >= _SERVER_FAULT:
-            breaker.failed(_loop_ms())
+            breaker.failed(loop_ms())
         else:
             breaker.succeeded()
         return reply
@@ -260,7 +261,7 @@ class HttpHost:
     def _hold(self, retry_after: str | None) -> None:
         if (wait_ms := retry_after_ms(retry_after, datetime.now(UTC))) is not None:
             wait_ms = min(wait_ms, _RETRY_AFTER_MAX_MS)
-            self._held_until_ms = max(self._held_until_ms, _loop_ms() + wait_ms)
+            self._held_until_ms = max(self._held_until_ms, loop_ms() + wait_ms)
 
     def _connected(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -379,7 +380,3 @@ class Token:
             if self._value is None or self._value == refused:
                 self._value = await self._fetch()
             return self._value
-
-
-def _loop_ms() -> int:
-    return int(asyncio.get_running_loop().time() * 1000)
